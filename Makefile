@@ -1,0 +1,82 @@
+# Parallax: everything starts here. `make help` lists the targets.
+# A new machine needs Python 3.11, pip and make; a second run of any target does no set-up again.
+
+PYTHON ?= $(or $(shell command -v python3.11 || command -v python3),python3)
+
+VENV   := .venv
+RUN    := $(VENV)/bin/python
+# A stamp's name holds what was installed from: a changed lock makes another name, and so another installation.
+LOCKED := $(shell cat pyproject.toml requirements.lock .ci/install.py | cksum | tr ' ' '-')
+SERVE  := $(VENV)/.serve-$(LOCKED)
+ALL    := $(VENV)/.all-$(LOCKED)
+
+# Targets share one environment, so `make -j` runs them one after another.
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help serve setup test test-slow lint format bench data lock image chromium
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+serve: $(SERVE) ## start the service; PORT=8000 DATA=./data MODEL=model/pretrained/pictogram
+	@exec $(RUN) -m app serve $(if $(PORT),--port "$(PORT)") $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)")
+
+setup: $(ALL) ## only .venv, with everything for serving, training and tests
+	@echo "$(VENV) is ready"
+
+test: lint chromium ## lint, then the test suite, in a real browser too
+	@$(RUN) -m pytest $(TESTS)
+
+test-slow: $(ALL) chromium ## the tests that take minutes
+	@$(RUN) -m pytest -m slow $(TESTS)
+
+lint: $(ALL) ## formatting, lint and types
+	@$(RUN) -m ruff format --check --quiet
+	@$(RUN) -m ruff check --quiet
+	@$(RUN) -m mypy
+
+format: $(ALL) ## put the code into shape
+	@$(RUN) -m ruff format
+	@$(RUN) -m ruff check --fix
+
+# An environment for serving grows into the full one; pip changes only what differs.
+$(SERVE):
+	@"$(PYTHON)" .ci/install.py $(VENV) serve
+	@rm -f $(VENV)/.serve-* $(VENV)/.all-*; touch $@
+
+$(ALL):
+	@"$(PYTHON)" .ci/install.py $(VENV) serve train test
+	@rm -f $(VENV)/.serve-* $(VENV)/.all-*; touch $(SERVE) $@
+
+# The page is tested in a real browser, from the system's packages.
+chromium:
+	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
+	command -v apt-get >/dev/null || { echo "The tests drive the page in Chromium: install it, then run make again." >&2; exit 1; }; \
+	as_root=; test "$$(id -u)" = 0 || as_root=sudo; \
+	echo "installing chromium from the system's packages" >&2; \
+	{ $$as_root apt-get update && $$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium; } \
+	>/dev/null || { echo "Chromium could not be installed: as an administrator, run apt-get install chromium." >&2; exit 1; }
+
+bench: $(ALL) ## measure encoding and search on this machine; results go to runs/bench.json
+	@$(RUN) -m benchmarks --out runs/bench.json
+
+data: $(ALL) ## build the pictogram data set in runs/pictogram, from npm packages that are fetched when missing
+	@$(RUN) -m training prepare pictogram runs/pictogram
+
+# PyTorch's own CPU build of the release that pyproject.toml names. No package index that the lock is resolved from has
+# it, so its hash stands here and is added to those of the default build.
+TORCH_CPU_VERSION := 2.13.0
+TORCH_CPU_HASH    := sha256:6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b
+
+lock: ## write requirements.lock anew from pyproject.toml; UPGRADE=1 takes the newest versions
+	@"$(PYTHON)" .ci/install.py $(VENV) lock
+	@grep -v '$(TORCH_CPU_HASH)' requirements.lock > requirements.lock.new
+	@$(RUN) -m uv pip compile --quiet --all-extras --python-version 3.11 --python-platform linux --only-binary :all: \
+	--generate-hashes --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) --output-file requirements.lock.new pyproject.toml
+	@grep -q '^torch==$(TORCH_CPU_VERSION) ' requirements.lock.new || { echo "torch is locked at another version: put the hash of its CPU build into the Makefile." >&2; exit 1; }
+	@awk '{ print } /^torch==/ { print "    --hash=$(TORCH_CPU_HASH) \\" }' requirements.lock.new > requirements.lock
+	@rm requirements.lock.new
+
+image: ## build the container image with buildah and try it; BASE=<image> instead of one made from the system's packages
+	@.ci/image
