@@ -1,0 +1,64 @@
+"""A loaded model: pictures and texts in, unit vectors out, by whichever runtime computes them."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from model.folder import ModelFolder
+from model.preprocess import preprocess
+
+_BATCH = 64
+
+
+class Runtime(Protocol):
+    """Computes the two towers; an implementation may be called from several threads."""
+
+    logit_scale: float
+    logit_bias: float
+
+    def image_vectors(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Preprocessed pictures (n, 3, S, S) → unit vectors (n, dim)."""
+
+    def text_vectors(self, ids: NDArray[np.int64], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Token ids and mask (n, T) → unit vectors (n, dim)."""
+
+
+class Encoder:
+    """A model folder on a runtime.
+
+    `dim` is the embedding's size, `logit_scale` and `logit_bias` turn a cosine into the model's logit, `fingerprint`
+    says which vectors may be compared with each other, `name` is for people, `runtime` is the name of the runtime.
+    """
+
+    def __init__(self, folder: ModelFolder, runtime: Runtime, name: str) -> None:
+        self._folder, self._runtime = folder, runtime
+        self.runtime = name
+        self.name = folder.config.name
+        self.dim = folder.config.embedding_dim
+        self.fingerprint = folder.fingerprint
+        self.logit_scale = runtime.logit_scale
+        self.logit_bias = runtime.logit_bias
+
+    def preprocess(self, image: Image.Image) -> NDArray[np.float32]:
+        """One picture of any mode and size → one row (3, S, S) of a batch; pure, so threads may share it."""
+        return preprocess(image, self._folder.preprocess)
+
+    def encode_pixels(self, rows: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Rows from `preprocess` → float32 (n, dim), unit length."""
+        chunks = [np.stack(rows[start : start + _BATCH]) for start in range(0, len(rows), _BATCH)]
+        return self._join([self._runtime.image_vectors(chunk) for chunk in chunks])
+
+    def encode_images(self, images: Sequence[Image.Image]) -> NDArray[np.float32]:
+        """Pictures of any mode and size → float32 (n, dim), unit length."""
+        return self.encode_pixels([self.preprocess(image) for image in images])
+
+    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Texts → float32 (n, dim), unit length; what is longer than the model reads is cut off."""
+        chunks = [texts[start : start + _BATCH] for start in range(0, len(texts), _BATCH)]
+        return self._join([self._runtime.text_vectors(*self._folder.tokenizer.encode(chunk)) for chunk in chunks])
+
+    def _join(self, chunks: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        return np.concatenate(chunks) if chunks else np.empty((0, self.dim), dtype=np.float32)

@@ -1,0 +1,35 @@
+"""Every error that Parallax raises on purpose: one tree, so that callers catch as much or as little as they mean."""
+
+from __future__ import annotations
+
+
+class ParallaxError(Exception):
+    """Something went wrong that a person can understand; `str(error)` is a sentence that helps them."""
+
+
+class PictureError(ParallaxError):
+    """The bytes given are not a picture that can be used."""
+
+
+class EmptyPicture(PictureError):
+    """There are no bytes."""
+
+
+class UnsupportedPicture(PictureError):
+    """The bytes are in none of the formats that are read here."""
+
+
+class BrokenPicture(PictureError):
+    """The format is known, but the content is damaged or cut off."""
+
+
+class TooManyPixels(PictureError):
+    """The picture is larger than the limit; told from its header, before anything is decoded."""
+
+
+class ShardError(ParallaxError):
+    """A shard is not a readable tar file of samples."""
+
+
+class ModelFolderError(ParallaxError):
+    """A model folder lacks a file, or one of its files does not fit the others."""
