@@ -1,0 +1,69 @@
+"""From a run to the model folder that the service loads."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from model.durable import write_atomic
+from model.export import export_onnx
+from model.folder import ModelFolder, write_folder
+from model.tokenizer import Tokenizer
+from training.checkpoint import CheckpointError, load_checkpoint
+from training.config import TrainingConfig
+from training.train import CONFIG, ENVIRONMENT, LOG, TOKENIZER, model_config
+
+
+def export_run(run: Path, model_dir: Path) -> ModelFolder:
+    """Write the averaged weights of a run's checkpoint, in float16, with tokenizer, card, curves and ONNX graphs."""
+    state = load_checkpoint(run)
+    try:
+        config = TrainingConfig.model_validate_json((run / CONFIG).read_bytes())
+        tokenizer = Tokenizer.read(run / TOKENIZER, config.model.text.context_length)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{run} is not a run folder: {error}") from error
+    weights = {name: value.contiguous().numpy() for name, value in _half(state["average"]).items()}
+    card = _card(run, config, state)
+    folder = write_folder(
+        model_dir, model_config(config, tokenizer.vocab_size), config.model.preprocess, tokenizer, weights, card
+    )
+    export_onnx(folder)
+    if (run / "curves.png").is_file():
+        write_atomic(model_dir / "curves.png", (run / "curves.png").read_bytes())
+    return folder
+
+
+def _half(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Floating-point tensors in float16; counters, which BatchNorm keeps, as they are."""
+    return {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
+
+
+def _card(run: Path, config: TrainingConfig, state: dict[str, Any]) -> str:
+    """The model card's part that the run itself knows; metrics are added by `training evaluate --card`."""
+    environment = json.loads((run / ENVIRONMENT).read_text("utf-8"))
+    last = json.loads((run / LOG).read_text("utf-8").splitlines()[-1])
+    measured = "\n".join(
+        f"| {name.removeprefix('validation_')} | {value:.3f} |"
+        for name, value in last.items()
+        if name.startswith("validation_")
+    )
+    pictures = state["step"] * config.data.batch_size
+    return f"""# {config.model.name}
+
+A CLIP model trained by Parallax: an image tower ({config.model.vision.kind}, {config.model.vision.image_size} px) and a
+text Transformer, {config.model.embedding_dim} dimensions.
+
+| | |
+|---|---|
+| seed | {config.seed} |
+| steps | {state["step"]} of {config.steps}, {pictures:,} pictures |
+| training time | {state["seconds"] / 60:.0f} min, {environment["cores"]} cores, torch {environment["torch"]} |
+| final loss | {last["contrastive_loss"]:.3f} |
+
+Validation, label → picture:
+
+| | |
+|---|---|
+{measured}
+"""

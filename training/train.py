@@ -1,0 +1,212 @@
+"""The training loop: batches in, a checkpoint and a log out, resumable at any step."""
+
+import copy
+import json
+import math
+import os
+import platform
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from model.clip import CLIP
+from model.config import ModelConfig, TextConfig
+from model.durable import write_atomic
+from model.tokenizer import Tokenizer
+from training.batches import Batch, Batches, Source, normalise
+from training.captions import vocabulary_texts
+from training.checkpoint import load_checkpoint, save_checkpoint
+from training.config import SourceSection, TrainingConfig
+from training.curves import draw_curves
+from training.data import Example, decode_pictures, read_examples
+from training.loss import contrastive_loss, style_loss
+from training.metrics import first_ranks, summary
+
+LOG = "log.jsonl"
+ENVIRONMENT = "environment.json"
+CONFIG = "config.json"
+TOKENIZER = "tokenizer.json"
+MAX_LOGIT_SCALE = 100.0
+
+
+class Run:
+    """One training run in a folder: `config.json`, `tokenizer.json`, `checkpoint.pt`, `log.jsonl`, `curves.png`."""
+
+    def __init__(self, config: TrainingConfig, folder: Path) -> None:
+        self.config, self.folder = config, folder
+        torch.manual_seed(config.seed)
+        torch.set_num_threads(config.threads or os.cpu_count() or 1)
+        folder.mkdir(parents=True, exist_ok=True)
+        sources = [self._source(source) for source in config.data.train]
+        texts = [text for source in sources for text in vocabulary_texts(source.examples)]
+        self.tokenizer = Tokenizer.train(texts, config.model.text.vocab_size, config.model.text.context_length)
+        self.model = CLIP(model_config(config, self.tokenizer.vocab_size))
+        for module in self.model.modules():
+            if isinstance(module, nn.Conv2d):
+                module.to(memory_format=torch.channels_last)
+        self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
+        self.optimizer = optimizer(self.model, config)
+        self.step = 0
+        self.seconds = 0.0
+        self.batches = Batches(sources, self.tokenizer, config.model.preprocess, config.data, config.seed)
+        self._validation = read_examples(config.data.validation)
+        self._validation_drawings = decode_pictures(self._validation, config.model.preprocess.size)
+
+    def _source(self, section: SourceSection) -> Source:
+        examples = read_examples(section.path)
+        return Source(examples, decode_pictures(examples, self.config.data.cache_size), section.per_batch)
+
+    def resume(self) -> None:
+        """Go on from the folder's checkpoint."""
+        state = load_checkpoint(self.folder)
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seconds = state["step"], state["seconds"]
+        # Steps after the checkpoint are run again: their lines go.
+        path = self.folder / LOG
+        lines = [line for line in path.read_text("utf-8").splitlines() if json.loads(line)["step"] <= self.step]
+        write_atomic(path, "".join(f"{line}\n" for line in lines).encode())
+
+    def train(self) -> None:
+        """Run the steps that are left."""
+        self._write_records()
+        config = self.config
+        progress = tqdm(total=config.steps, initial=self.step, desc="training", unit="step", mininterval=1.0)
+        with (self.folder / LOG).open("a", encoding="utf-8") as log:
+            while self.step < config.steps:
+                started = time.perf_counter()
+                record = self._one_step(self.batches[self.step])
+                self.step += 1
+                seconds = time.perf_counter() - started
+                self.seconds += seconds
+                record |= {"step": self.step, "samples_per_second": config.data.batch_size / seconds}
+                if self.step % config.validate_every == 0 or self.step == config.steps:
+                    record |= {f"validation_{name}": value for name, value in self.validate().items()}
+                log.write(json.dumps(record) + "\n")
+                log.flush()
+                progress.set_postfix(loss=f"{record['loss']:.3f}", samples=f"{record['samples_per_second']:.0f}/s")
+                progress.update()
+                if self.step % config.checkpoint_every == 0 or self.step == config.steps:
+                    self._save()
+        draw_curves(self.folder / LOG, self.folder / "curves.png")
+
+    def _one_step(self, batch: Batch) -> dict[str, Any]:
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.step, self.config)
+        loss, parts = self._loss(batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optimizer.gradient_norm)
+        self.optimizer.step()
+        with torch.no_grad():
+            self.model.log_logit_scale.clamp_(max=math.log(MAX_LOGIT_SCALE))
+        self._update_average()
+        scale = self.model.log_logit_scale.exp().item()
+        lr = self.optimizer.param_groups[0]["lr"]
+        return {"loss": loss.item(), **parts, "gradient_norm": norm.item(), "logit_scale": scale, "learning_rate": lr}
+
+    def _loss(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        self.model.train()
+        with torch.autocast("cpu", torch.bfloat16):
+            images = self.model.encode_image(batch.pixels)
+            texts = self.model.encode_text(batch.ids, batch.mask)
+        images, texts = images.float(), texts.float()
+        loss = contrastive_loss(images, texts, batch.concepts, self.model.log_logit_scale.exp())
+        parts = {"contrastive_loss": loss.item()}
+        if self.config.style_weight:
+            between_styles = style_loss(images, batch.concepts)
+            parts["style_loss"] = between_styles.item()
+            loss = loss + self.config.style_weight * between_styles
+        return loss, parts
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        # Early on the plain average of all steps so far: a fixed decay would remember the random start for long.
+        decay = min(self.config.ema_decay, self.step / (self.step + 10))
+        live = self.model.state_dict()
+        for name, mean in self.average.state_dict().items():
+            if mean.is_floating_point():
+                mean.lerp_(live[name], 1 - decay)
+            else:
+                mean.copy_(live[name])
+
+    def validate(self) -> dict[str, float]:
+        """Label → picture retrieval of the averaged weights on the validation shards."""
+        return retrieval(self.average, self.tokenizer, self._validation, self._validation_drawings, self.config)
+
+    def _save(self) -> None:
+        state = {
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        save_checkpoint(self.folder, state)
+
+    def _write_records(self) -> None:
+        write_atomic(self.folder / CONFIG, self.config.model_dump_json(indent=2).encode())
+        write_atomic(self.folder / TOKENIZER, self.tokenizer.to_bytes())
+        write_atomic(self.folder / ENVIRONMENT, json.dumps(environment(), indent=2).encode())
+
+
+def model_config(config: TrainingConfig, vocab_size: int) -> ModelConfig:
+    """The architecture that a run trains; the vocabulary is as large as its captions allow."""
+    text = TextConfig.model_validate(config.model.text.model_dump() | {"vocab_size": vocab_size})
+    return ModelConfig(
+        name=config.model.name, embedding_dim=config.model.embedding_dim, vision=config.model.vision, text=text
+    )
+
+
+def optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
+    """AdamW that decays matrices and kernels; gains, biases, embeddings and the logit scale are left alone."""
+    decayed, free = [], []
+    for name, parameter in model.named_parameters():
+        (decayed if parameter.ndim >= 2 and "embedding" not in name else free).append(parameter)
+    groups = [{"params": decayed, "weight_decay": config.optimizer.weight_decay}, {"params": free, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=config.optimizer.learning_rate, betas=config.optimizer.betas)
+
+
+def learning_rate(step: int, config: TrainingConfig) -> float:
+    """Linear warm-up, then half a cosine down to zero at the last step."""
+    warmup = config.optimizer.warmup_steps
+    if step < warmup:
+        return config.optimizer.learning_rate * (step + 1) / warmup
+    progress = (step - warmup) / max(1, config.steps - warmup)
+    return config.optimizer.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+@torch.no_grad()
+def retrieval(
+    model: CLIP, tokenizer: Tokenizer, examples: list[Example], drawings: Tensor, config: TrainingConfig
+) -> dict[str, float]:
+    """Label → picture recall on drawings over white, uint8 (n, 4, S, S): one query a concept."""
+    labels = {example.concept: example.label for example in examples}
+    ids, mask = tokenizer.encode(list(labels.values()))
+    with torch.autocast("cpu", torch.bfloat16):
+        texts = model.encode_text(torch.from_numpy(ids), torch.from_numpy(mask)).float()
+        chunks = []
+        for part in drawings.split(256):
+            layers = part.float() / 255
+            pictures = layers[:, :3] + (1 - layers[:, 3:])
+            chunks.append(model.encode_image(normalise(pictures, config.model.preprocess)).float())
+    concepts = [example.concept for example in examples]
+    return summary(first_ranks(texts.numpy(), torch.cat(chunks).numpy(), list(labels), concepts))
+
+
+def environment() -> dict[str, str]:
+    """What a reader needs to know to repeat the run."""
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+        "cores": str(os.cpu_count()),
+        "commit": commit,
+    }
