@@ -1,0 +1,53 @@
+"""What the service raises on purpose, beside the errors of `model`. `problems.py` turns them into HTTP answers."""
+
+from __future__ import annotations
+
+from model.errors import ParallaxError
+
+
+class InvalidRequest(ParallaxError):
+    """The request is well-formed HTTP, but says something that cannot be done."""
+
+
+class NotFound(ParallaxError):
+    """There is no picture with this id."""
+
+
+class IdTaken(ParallaxError):
+    """There is a picture with this id already."""
+
+
+class OriginalLost(ParallaxError):
+    """The record is there, but its file is missing from the data folder."""
+
+
+class NotReady(ParallaxError):
+    """The service is still starting, or could not start."""
+
+
+class Overloaded(ParallaxError):
+    """More requests are waiting than the queue holds."""
+
+
+class EncoderFault(ParallaxError):
+    """The model failed on an input that it should take."""
+
+
+class DataFolderError(ParallaxError):
+    """The data folder cannot be used."""
+
+
+class CannotListen(ParallaxError):
+    """The address of the service cannot be listened on."""
+
+
+class ServiceUnreachable(ParallaxError):
+    """No service answers at the address given."""
+
+
+class ServiceProblem(ParallaxError):
+    """The service answered with an error."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status

@@ -1,0 +1,45 @@
+// The grid of pictures. Data reaches the page as text and attributes only, never as markup.
+
+import { thumbnail } from "./api.js";
+
+const grid = document.querySelector("#grid");
+const template = document.querySelector("#tile").content.firstElementChild;
+const SMALL = 256; // pixels; icons and emoji keep a margin, photographs fill their tile
+
+export function nameOf(item) {
+  const { label, filename } = item.metadata ?? {};
+  return [label, filename].find((name) => typeof name === "string" && name.trim()) ?? item.id;
+}
+
+export const likeAddress = (item) => `?${new URLSearchParams({ like: item.id })}`;
+
+function tile(item) {
+  const node = template.cloneNode(true);
+  const [picture, open] = node.querySelectorAll("a");
+  const image = node.querySelector("img");
+  const name = nameOf(item);
+  node.dataset.id = item.id;
+  node.classList.toggle("small", Math.max(item.width, item.height) <= SMALL);
+  picture.href = likeAddress(item);
+  open.href = `?${new URLSearchParams({ view: item.id })}`;
+  open.ariaLabel = open.title = `Details of ${name}`;
+  image.width = item.width;
+  image.height = item.height;
+  image.alt = name;
+  image.src = thumbnail(item);
+  image.onerror = () => node.classList.add("broken");
+  node.querySelector(".name").textContent = node.querySelector(".name").title = name;
+  return node;
+}
+
+// Shows `items`; a picture that is on the page already keeps its node, so that typing on does not flicker.
+export function show(items) {
+  const present = new Map([...grid.children].map((node) => [node.dataset.id, node]));
+  const nodes = items.map((item) => {
+    const node = present.get(item.id) ?? tile(item);
+    present.delete(item.id);
+    node.querySelector(".score").textContent = item.score === undefined ? "" : item.score.toFixed(3);
+    return node;
+  });
+  grid.replaceChildren(...nodes);
+}

@@ -1,0 +1,27 @@
+"""Pictures for tests, as bytes."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from tests.app.dummy import COLOURS
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def plain(colour: str, size: tuple[int, int] = (32, 24), kind: str = "PNG") -> bytes:
+    return encoded(Image.new("RGB", size, COLOURS[colour]), kind)
+
+
+def noise(seed: int, side: int = 16) -> bytes:
+    """A picture like no other."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    return encoded(Image.fromarray(pixels))

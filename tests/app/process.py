@@ -1,0 +1,49 @@
+"""The service as a process of its own, to be killed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from queue import SimpleQueue
+
+import httpx
+
+ROOT = Path(__file__).parents[2]
+
+
+class Service:
+    """A running process, and what it writes to stderr."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self._lines: SimpleQueue[str] = SimpleQueue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self._lines.put(line)
+
+    def wait_for(self, word: str) -> str:
+        """The next line of the log that holds a word."""
+        while word not in (line := self._lines.get(timeout=60)):
+            pass
+        return line
+
+
+@contextmanager
+def running(*arguments: str | Path) -> Iterator[tuple[Service, httpx.Client]]:
+    """The service with the small encoder, at the moment when it listens, and a client of it."""
+    command = [sys.executable, "-m", "tests.app.dummy_service", *map(str, arguments)]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            service = Service(process)
+            url = service.wait_for("open http").split()[1]
+            with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+                yield service, client
+        finally:
+            process.kill()

@@ -1,0 +1,209 @@
+"""The command line does what the page does, and its output can be read by people and by programs."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from app.__main__ import main
+from app.client import Client
+from app.commands.serve import bind
+from app.errors import ServiceUnreachable
+from tests.app.dummy import ColourEncoder
+from tests.app.pictures import noise, plain
+from tests.app.process import ROOT, running
+
+NOWHERE = "http://127.0.0.1:9"
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    with running(tmp_path / "data") as (service, client):
+        service.wait_for("ready")
+        yield str(client.base_url)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of two pictures and some other files."""
+    root = tmp_path / "holiday"
+    (root / "oslo").mkdir(parents=True)
+    (root / ".cache").mkdir()
+    (root / "a red one.png").write_bytes(plain("red"))
+    (root / "oslo" / "blue.JPG").write_bytes(plain("blue", kind="JPEG"))
+    (root / "oslo" / "notes.txt").write_bytes(b"notes")
+    (root / ".cache" / "green.png").write_bytes(plain("green"))
+    (root / "oslo" / ".hidden.png").write_bytes(plain("green"))
+    return root
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Runs a command: exit status, stdout, stderr."""
+
+    def run(*arguments: str | Path) -> tuple[int, str, str]:
+        try:
+            status = main([str(argument) for argument in arguments])
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+        output = capsys.readouterr()
+        return status, output.out, output.err
+
+    return run
+
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+def test_a_folder_is_added_and_found_and_added_only_once(command: Command, url: str, folder: Path) -> None:
+    status, out, err = command("add", folder, "--url", url, "--metadata", '{"trip": 7}')
+    assert (status, out) == (0, "2 added, 0 there already, 0 failed\n")
+    assert "2/2" in err  # the progress bar
+
+    status, out, _ = command("search", "blue", "--url", url, "--json")
+    results = json.loads(out)["results"]
+    assert status == 0
+    assert [result["metadata"] for result in results] == [
+        {"filename": "oslo/blue.JPG", "trip": 7},
+        {"filename": "a red one.png", "trip": 7},
+    ]
+    assert command("add", folder, "--url", url)[1] == "0 added, 2 there already, 0 failed\n"
+
+    status, out, _ = command("search", "--image", folder / "a red one.png", "--url", url, "--limit", "1")
+    head, line = out.splitlines()
+    assert status == 0
+    assert head.split() == ["score", "id", "picture", "address"]
+    assert line.startswith("1.000")
+    assert "a red one.png" in line
+    assert f"{url}/v1/images/{results[1]['id']}/content" in line
+
+
+def test_a_bad_file_does_not_keep_the_others_out(command: Command, url: str, tmp_path: Path) -> None:
+    good, bad, missing, large = (tmp_path / name for name in ("good.png", "bad.png", "missing.png", "large.png"))
+    good.write_bytes(plain("red"))
+    bad.write_bytes(b"no picture")
+    large.write_bytes(plain("blue") + bytes(26_000_000))
+    status, out, err = command("add", bad, good, missing, large, "--url", url, "--json")
+    assert status == 1
+    files = {Path(file["path"]).name: file for file in json.loads(out)["files"]}
+    assert files["good.png"]["duplicate"] is False
+    assert files["good.png"]["id"]
+    for name, word in (
+        ("bad.png", "not a picture"),
+        ("missing.png", "No such file"),
+        ("large.png", "25,000,000 bytes"),
+    ):
+        assert word in files[name]["problem"]
+        assert f"{tmp_path / name}: {files[name]['problem']}" in err
+    assert command("search", "red", "--url", url, "--json")[0] == 0
+
+
+def test_more_files_than_one_request_holds_are_added(command: Command, url: str, tmp_path: Path) -> None:
+    for number in range(70):
+        (tmp_path / f"{number}.png").write_bytes(noise(number))
+    assert command("add", tmp_path, "--url", url)[1] == "70 added, 0 there already, 0 failed\n"
+
+
+def test_pictures_go_straight_into_a_data_folder(
+    command: Command, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.startup.load_encoder", lambda _: ColourEncoder())
+    data = tmp_path / "data"
+    (folder / "bad.png").write_bytes(b"no picture")
+    status, out, err = command("add", folder, "--data", data)
+    assert (status, out) == (1, "2 added, 0 there already, 1 failed\n")
+    assert f"{folder / 'bad.png'}: This is not a picture" in err
+    with running(data) as (service, client):
+        service.wait_for("ready")
+        assert client.get("/v1/search?q=blue").json()["results"][0]["metadata"] == {"filename": "oslo/blue.JPG"}
+        status, _, err = command("add", folder, "--data", data)
+        assert status == 1
+        assert "in use by another Parallax process" in err
+
+
+@pytest.mark.parametrize("arguments", [["search", "red"], ["search", "--image", __file__], ["add", __file__]])
+def test_a_service_that_is_not_there_is_said_so_in_a_sentence(command: Command, arguments: list[str]) -> None:
+    status, out, err = command(*arguments, "--url", NOWHERE)
+    assert (status, out) == (1, "")
+    assert err.splitlines()[-1].startswith(f"No Parallax service answers at {NOWHERE}")
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["dance"],
+        ["search"],
+        ["search", "red", "--image", "a.png"],
+        ["search", "--image", "missing.png"],
+        ["search", "red", "--limit", "many"],
+        ["add"],
+        ["add", "a.png", "--metadata", "{"],
+        ["serve", "--host", "0.0.0.0"],
+        ["serve", "--port", "70000"],
+    ],
+    ids=" ".join,
+)
+def test_misuse_is_told_from_failure(command: Command, arguments: list[str]) -> None:
+    status, out, err = command(*arguments)
+    assert (status, out) == (2, "")
+    assert err
+
+
+def test_a_question_that_the_service_refuses_fails_with_its_sentence(command: Command, url: str) -> None:
+    status, out, err = command("search", "red", "--limit", "5000", "--url", url)
+    assert (status, out) == (1, "")
+    assert "less than or equal to 1000" in err
+
+
+def test_an_empty_gallery_is_called_empty(command: Command, url: str) -> None:
+    assert command("search", "red", "--url", url)[:2] == (0, "The gallery is empty.\n")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["serve", "--help"], ["add", "--help"], ["search", "--help"]])
+def test_help_is_everywhere(command: Command, arguments: list[str]) -> None:
+    status, out, _ = command(*arguments)
+    assert status == 0
+    assert out.startswith("usage: python -m app")
+
+
+def test_a_port_that_is_taken_is_a_failure(url: str, tmp_path: Path) -> None:
+    port = url.rpartition(":")[2]
+    command = [sys.executable, "-m", "app", "serve", "--port", port, "--data", tmp_path / "other", "--model", tmp_path]
+    second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert second.returncode == 1
+    assert second.stderr == f"Port {port} of 127.0.0.1 cannot be listened on: Address already in use.\n"
+
+
+def test_answers_are_not_held_back_for_more_to_send() -> None:
+    with bind("127.0.0.1", 0) as listening:
+        listening.listen()
+        with socket.create_connection(listening.getsockname()), listening.accept()[0] as accepted:
+            assert accepted.proto == socket.IPPROTO_TCP  # which is what asyncio looks at
+
+
+def test_a_model_folder_that_holds_no_model_is_a_failure_with_a_sentence(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "app", "serve", "--port", "0", "--data", tmp_path / "data", "--model", tmp_path]
+    service = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert service.returncode == 1
+    assert str(tmp_path) in service.stderr.splitlines()[-1]
+    assert "Traceback" not in service.stderr
+
+
+def test_a_client_waits_for_a_service_that_asks_for_patience(tmp_path: Path) -> None:
+    with running(tmp_path) as (_, http), Client(str(http.base_url), patience=60) as client:
+        assert client.search_text("red").results == []  # asked at once, answered when the model is there
+
+
+def test_a_client_says_what_it_found_instead_of_a_service() -> None:
+    with pytest.raises(ServiceUnreachable), Client("http://127.0.0.1:9") as client:
+        client.search_text("red")
+    with pytest.raises(ServiceUnreachable), Client("no address") as client:
+        client.search_text("red")
