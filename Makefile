@@ -61,8 +61,9 @@ chromium:
 bench: $(ALL) ## measure encoding and search on this machine; results go to runs/bench.json
 	@$(RUN) -m benchmarks --out runs/bench.json
 
-data: $(ALL) ## build the pictogram data set in runs/pictogram, from npm packages that are fetched when missing
+data: $(ALL) ## build the data sets of the shipped model in runs/, from npm packages that are fetched when missing
 	@$(RUN) -m training prepare pictogram runs/pictogram
+	@$(RUN) -m training prepare icons runs/icons
 
 # PyTorch's own CPU build of the release that pyproject.toml names. No package index that the lock is resolved from has
 # it, so its hash stands here and is added to those of the default build.

@@ -4,7 +4,6 @@ Weights are stored in half precision and cast to float32 as the graph is loaded,
 graphs carry the fingerprint of the weights they were made from, so that a stale export is refused.
 """
 
-import io
 import logging
 import warnings
 from pathlib import Path
@@ -89,9 +88,8 @@ def _graph(module: nn.Module, inputs: dict[str, Tensor], dynamic: dict[str, dict
         )
     if program is None:
         raise RuntimeError("the ONNX exporter returned no program")
-    buffer = io.BytesIO()
-    program.save(buffer)
-    return onnx.load_model_from_string(buffer.getvalue())
+    # Through bytes: the program's own proto shares memory with the module's parameters.
+    return onnx.load_model_from_string(program.model_proto.SerializeToString())
 
 
 def _halve_weights(graph: ModelProto) -> None:

@@ -56,7 +56,8 @@ class ResNet(nn.Module):
         self.stages = Stages(config)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return self.stages(pixels.contiguous(memory_format=torch.channels_last)).mean(dim=(2, 3))
+        features: Tensor = self.stages(pixels.contiguous(memory_format=torch.channels_last))
+        return features.mean(dim=(2, 3))
 
 
 class Hybrid(nn.Module):

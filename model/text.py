@@ -22,7 +22,7 @@ class TextTransformer(nn.Module):
         self.encoder = Encoder(config.width, config.layers, config.heads, config.mlp_ratio)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        x = self.token_embedding(ids) + self.position_embedding[: ids.shape[1]]  # (B, T, D)
+        x: Tensor = self.token_embedding(ids) + self.position_embedding[: ids.shape[1]]  # (B, T, D)
         x = self.encoder(x, mask[:, None, None, :])
         real = mask[:, :, None].to(x.dtype)
         return (x * real).sum(dim=1) / real.sum(dim=1)

@@ -38,12 +38,14 @@ def batched_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = Non
     scores_BHTS = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
     if mask is not None:
         scores_BHTS = scores_BHTS + MASKED * (~mask).to(scores_BHTS.dtype)
-    return scores_BHTS.softmax(dim=-1) @ v
+    weights_BHTS: Tensor = scores_BHTS.softmax(dim=-1)
+    return weights_BHTS @ v
 
 
 def fused_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
     """`attention` by PyTorch's fused kernel, which never holds the (T, S) scores: fastest without gradients."""
-    return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    y_BHTK: Tensor = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    return y_BHTK
 
 
 class MultiHeadAttention(nn.Module):
@@ -73,7 +75,8 @@ class MultiHeadAttention(nn.Module):
         return out
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, T, D) → (B, H, T, K)
+        heads: Tensor = x.unflatten(-1, (self.heads, -1))
+        return heads.transpose(1, 2)  # (B, T, D) → (B, H, T, K)
 
 
 class MLP(nn.Module):

@@ -93,10 +93,9 @@ def _train(arguments: argparse.Namespace) -> None:
     if arguments.resume:
         run.resume()
     run.train()
-    result = {"run": str(arguments.out), "step": run.step, "validation": run.validate()}
-    _show(
-        result, arguments.json, f"{arguments.out}: {run.step} steps, validation R@1 {result['validation']['R@1']:.3f}"
-    )
+    validation = run.validate()
+    result = {"run": str(arguments.out), "step": run.step, "validation": validation}
+    _show(result, arguments.json, f"{arguments.out}: {run.step} steps, validation R@1 {validation['R@1']:.3f}")
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:

@@ -33,7 +33,10 @@ def _chance(generator: Generator, n: int, probability: float) -> Tensor:
 def _place(layers: Tensor, size: int, generator: Generator) -> Tensor:
     """Turn, scale, stretch and shift each drawing, resampled at the output's resolution."""
     n = len(layers)
-    draw = lambda low, high: _uniform(generator, n, low, high).flatten()  # noqa: E731
+
+    def draw(low: float, high: float) -> Tensor:
+        return _uniform(generator, n, low, high).flatten()
+
     angle = draw(-1, 1) ** 3 * math.radians(35)  # mostly upright
     scale = torch.exp(draw(math.log(0.8), math.log(1.45)))  # of the sampling grid: > 1 draws smaller
     stretch = torch.exp(draw(-0.15, 0.15))

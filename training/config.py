@@ -57,6 +57,7 @@ class ModelSection(Section):
     """What is trained."""
 
     name: str = Field(min_length=1, description="the name people see")
+    card: str = Field("", description="Markdown for the model card: command, data, licences, limits")
     embedding_dim: PositiveInt = Field(description="size of the shared embedding")
     vision: VisionConfig
     text: TextSection

@@ -12,6 +12,7 @@ from model.folder import ModelFolder, write_folder
 from model.tokenizer import Tokenizer
 from training.checkpoint import CheckpointError, load_checkpoint
 from training.config import TrainingConfig
+from training.metrics import RANKS
 from training.train import CONFIG, ENVIRONMENT, LOG, TOKENIZER, model_config
 
 
@@ -40,30 +41,26 @@ def _half(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def _card(run: Path, config: TrainingConfig, state: dict[str, Any]) -> str:
-    """The model card's part that the run itself knows; metrics are added by `training evaluate --card`."""
+    """The model card: what the recipe says of command, data and licences, and what the run measured."""
     environment = json.loads((run / ENVIRONMENT).read_text("utf-8"))
-    last = json.loads((run / LOG).read_text("utf-8").splitlines()[-1])
-    measured = "\n".join(
-        f"| {name.removeprefix('validation_')} | {value:.3f} |"
-        for name, value in last.items()
-        if name.startswith("validation_")
-    )
+    records = [json.loads(line) for line in (run / LOG).read_text("utf-8").splitlines()]
+    validated: dict[str, float] = next((record for record in reversed(records) if "validation_R@1" in record), {})
+    measured = ", ".join(f"R@{k} {validated.get(f'validation_R@{k}', float('nan')):.3f}" for k in RANKS)
     pictures = state["step"] * config.data.batch_size
     return f"""# {config.model.name}
 
 A CLIP model trained by Parallax: an image tower ({config.model.vision.kind}, {config.model.vision.image_size} px) and a
 text Transformer, {config.model.embedding_dim} dimensions.
+{config.model.card}
+## Training
 
 | | |
 |---|---|
 | seed | {config.seed} |
-| steps | {state["step"]} of {config.steps}, {pictures:,} pictures |
-| training time | {state["seconds"] / 60:.0f} min, {environment["cores"]} cores, torch {environment["torch"]} |
-| final loss | {last["contrastive_loss"]:.3f} |
+| steps | {state["step"]:,} of {config.steps:,}; {pictures:,} pictures |
+| time | {state["seconds"] / 60:.0f} min on {environment["cores"]} CPU cores, torch {environment["torch"]} |
+| last loss | {records[-1]["contrastive_loss"]:.3f} |
+| validation, label → picture | {measured} |
 
-Validation, label → picture:
-
-| | |
-|---|---|
-{measured}
+![loss, learning rate and validation recall by step](curves.png)
 """

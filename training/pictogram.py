@@ -99,9 +99,9 @@ def _names_of_concepts(packages: Path, concepts: dict[str, Concept]) -> dict[str
         aliases = json.loads((folder / "icons.json").read_text("utf-8")).get("aliases", {})
         for alias, target in aliases.items():
             # A mirrored or turned alias is another drawing, not another name.
-            hexcode = names.get(squeeze(target["parent"])) if set(target) == {"parent"} else None
-            if hexcode is not None:
-                names.setdefault(squeeze(alias), hexcode)
+            parent = names.get(squeeze(target["parent"])) if set(target) == {"parent"} else None
+            if parent is not None:
+                names.setdefault(squeeze(alias), parent)
     return names
 
 

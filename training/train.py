@@ -48,7 +48,7 @@ class Run:
         self.model = CLIP(model_config(config, self.tokenizer.vocab_size))
         for module in self.model.modules():
             if isinstance(module, nn.Conv2d):
-                module.to(memory_format=torch.channels_last)
+                module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
         self.optimizer = optimizer(self.model, config)
         self.step = 0
@@ -101,7 +101,7 @@ class Run:
             group["lr"] = learning_rate(self.step, self.config)
         loss, parts = self._loss(batch)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optimizer.gradient_norm)
         self.optimizer.step()
         with torch.no_grad():
@@ -166,7 +166,8 @@ def model_config(config: TrainingConfig, vocab_size: int) -> ModelConfig:
 
 def optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
     """AdamW that decays matrices and kernels; gains, biases, embeddings and the logit scale are left alone."""
-    decayed, free = [], []
+    decayed: list[nn.Parameter] = []
+    free: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         (decayed if parameter.ndim >= 2 and "embedding" not in name else free).append(parameter)
     groups = [{"params": decayed, "weight_decay": config.optimizer.weight_decay}, {"params": free, "weight_decay": 0.0}]

@@ -1,0 +1,208 @@
+"""From pictures to a model that is served: it learns, a stopped run goes on as if nothing was, errors are clear."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from model import load
+from tests.training.conftest import SAMPLE
+from training.__main__ import main
+from training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from training.config import ConfigError, read_config
+from training.export import export_run
+from training.train import LOG, Run, learning_rate, optimizer
+
+RECIPES = Path(__file__).parent.parent.parent / "training" / "recipes"
+
+
+def log(run: Path) -> list[dict]:
+    return [json.loads(line) for line in (run / LOG).read_text().splitlines()]
+
+
+def state(run: Path) -> dict:
+    return load_checkpoint(run)
+
+
+def test_a_resumed_run_equals_one_that_was_never_stopped(config, tmp_path):
+    straight = Run(config, tmp_path / "straight")
+    straight.train()
+
+    stopped = Run(config, tmp_path / "stopped")
+    one_step = stopped._one_step
+
+    def die_at_six(batch):
+        if stopped.step == 6:
+            raise KeyboardInterrupt
+        return one_step(batch)
+
+    stopped._one_step = die_at_six
+    with pytest.raises(KeyboardInterrupt):
+        stopped.train()
+    resumed = Run(config, tmp_path / "stopped")
+    resumed.resume()
+    assert resumed.step == 4, "the last checkpoint, two steps before the end came"
+    resumed.train()
+
+    timeless = [
+        [{k: v for k, v in r.items() if k != "samples_per_second"} for r in log(tmp_path / n)]
+        for n in ("straight", "stopped")
+    ]
+    assert timeless[0] == timeless[1]
+    assert [record["step"] for record in timeless[1]] == list(range(1, 9))
+    for part in ("model", "average"):
+        one, other = state(tmp_path / "straight")[part], state(tmp_path / "stopped")[part]
+        assert all(torch.equal(one[name], other[name]) for name in one), part
+
+
+@pytest.mark.parametrize(
+    "vision",
+    [
+        {"kind": "resnet", "image_size": 16, "stem_width": 8, "stage_widths": [16, 32], "stage_depths": [1, 1]},
+        {"kind": "vit", "image_size": 16, "patch_size": 4, "width": 32, "layers": 2, "heads": 2},
+        {
+            "kind": "hybrid", "image_size": 16, "stem_width": 8, "stage_widths": [16, 32], "stage_depths": [1, 1],
+            "width": 32, "layers": 1, "heads": 2,
+        },
+    ],
+    ids=lambda vision: vision["kind"],
+)  # fmt: skip
+def test_every_tower_learns(recipe, tmp_path, vision):
+    """Chance is R@10 = 0.2 with 50 concepts."""
+    overrides = {
+        "steps": "60",
+        "validate_every": "60",
+        "checkpoint_every": "60",
+        "data.early_steps": "0",
+        "optimizer.warmup_steps": "10",
+    }
+    config = read_config(recipe, [f"{key}={value}" for key, value in overrides.items()])
+    tree = config.model_dump()
+    tree["data"]["early_size"] = None
+    tree["model"]["vision"] = vision
+    run = Run(type(config).model_validate(tree), tmp_path / "run")
+    run.train()
+    records = log(tmp_path / "run")
+    assert records[-1]["contrastive_loss"] < 0.9 * records[0]["contrastive_loss"]
+    assert records[-1]["validation_R@10"] > 0.35
+
+
+def test_train_export_evaluate_by_command(recipe, tmp_path, capsys):
+    run, model = str(tmp_path / "run"), str(tmp_path / "model")
+    assert main(["train", str(recipe), "--out", run, "--set", "steps=4", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["step"] == 4
+    assert Image.open(tmp_path / "run" / "curves.png").width > 500
+    assert main(["export", run, model, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["fingerprint"] == load(model).fingerprint
+    assert (
+        main(
+            [
+                "evaluate",
+                model,
+                str(SAMPLE),
+                "--gallery",
+                str(SAMPLE / "train"),
+                "--out",
+                str(tmp_path / "out"),
+                "--json",
+            ]
+        )
+        == 0
+    )
+    said = json.loads(capsys.readouterr().out)
+    assert said == json.loads((tmp_path / "out" / "result.json").read_text())
+    assert said["splits"]["validation"]["concepts"] == 50
+    train = said["splits"]["train"]
+    assert set(train["styles"]) == {"noto", "noto-v1", "fluent-emoji-flat"}
+    assert train["picture_to_gallery"]["R@1"] == 1.0, "every picture finds itself in its own gallery"
+    assert train["zero_shot_accuracy"] == train["picture_to_text"]["R@1"]
+    assert "| validation | text → picture | 50 |" in (tmp_path / "out" / "result.md").read_text()
+    assert Image.open(tmp_path / "out" / "recall.png").width > 500
+
+
+def test_the_exported_model_is_the_averaged_one(config, tmp_path):
+    run = Run(config, tmp_path / "run")
+    run.train()
+    encoder = load(export_run(tmp_path / "run", tmp_path / "model").path)
+    ids, mask = run.tokenizer.encode(["red apple"])
+    with torch.no_grad():
+        expected = run.average.encode_text(torch.from_numpy(ids), torch.from_numpy(mask)).numpy()
+    np.testing.assert_allclose(encoder.encode_texts(["red apple"]), expected, atol=2e-3)  # float16 weights
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "8 of 8" in card
+
+
+def test_decay_is_kept_from_gains_biases_and_embeddings(config, tmp_path):
+    model = Run(config, tmp_path).model
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    decayed, free = optimizer(model, config).param_groups
+    decayed_names = {names[id(parameter)] for parameter in decayed["params"]}
+    free_names = {names[id(parameter)] for parameter in free["params"]}
+    assert decayed_names | free_names == set(names.values())
+    assert free["weight_decay"] == 0
+    assert "image_projection.weight" in decayed_names
+    assert {"log_logit_scale", "text_tower.token_embedding.weight", "text_tower.position_embedding"} <= free_names
+    assert not any(name.endswith(("bias", "norm.weight")) for name in decayed_names)
+
+
+def test_the_rate_warms_up_and_ends_at_zero(config):
+    rates = [learning_rate(step, config) for step in range(config.steps + 1)]
+    peak = config.optimizer.learning_rate
+    assert rates[0] == peak / 2
+    assert max(rates) == peak
+    assert rates[2:] == sorted(rates[2:], reverse=True)
+    assert rates[-1] == pytest.approx(0)
+
+
+def test_a_damaged_or_missing_checkpoint_is_an_error(tmp_path):
+    with pytest.raises(CheckpointError, match="without --resume"):
+        load_checkpoint(tmp_path)
+    save_checkpoint(tmp_path, {"step": 1})
+    whole = (tmp_path / "checkpoint.pt").read_bytes()
+    for damaged in (b"", whole[: len(whole) // 2], b"cos\nsystem\n(S'true'\ntR."):
+        (tmp_path / "checkpoint.pt").write_bytes(damaged)
+        with pytest.raises(CheckpointError, match="is damaged"):
+            load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("override", "complaint"),
+    [
+        ("stepps=3", "stepps"),
+        ("steps=0", "steps: Input should be greater than 0"),
+        ("steps", "expected key=value"),
+        ("steps.more=1", "'steps' is a value, not a section"),
+        ("model.vision.kind=lstm", "model.vision"),
+        ("model.preprocess.size=32", "differ"),
+    ],
+)
+def test_a_wrong_configuration_is_named(recipe, tmp_path, capsys, override, complaint):
+    assert main(["train", str(recipe), "--out", str(tmp_path), "--set", override]) == 1
+    assert complaint in capsys.readouterr().err
+
+
+def test_overrides_reach_the_configuration(recipe):
+    config = read_config(recipe, ["steps=5", "model.name=other", "optimizer.betas=[0.8, 0.9]"])
+    assert (config.steps, config.model.name, config.optimizer.betas) == (5, "other", (0.8, 0.9))
+
+
+def test_a_file_that_is_no_toml_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"nowhere\.toml is not a readable TOML file"):
+        read_config(tmp_path / "nowhere.toml")
+
+
+def test_shipped_recipes_are_valid():
+    recipes = sorted(RECIPES.glob("*.toml"))
+    assert recipes
+    for recipe in recipes:
+        assert read_config(recipe).data.batch_size > 0
+
+
+@pytest.mark.parametrize("arguments", [[], ["train"], ["prepare", "nothing", "x"], ["fly"]])
+def test_misuse_is_status_2(arguments):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
