@@ -63,6 +63,7 @@ def export_onnx(folder: ModelFolder) -> list[Path]:
     paths = []
     for name, graph in graphs.items():
         _halve_weights(graph)
+        _drop_origins(graph)
         helper.set_model_props(graph, stated)
         onnx.checker.check_model(graph)
         write_atomic(folder.path / name, graph.SerializeToString(deterministic=True))
@@ -90,6 +91,14 @@ def _graph(module: nn.Module, inputs: dict[str, Tensor], dynamic: dict[str, dict
         raise RuntimeError("the ONNX exporter returned no program")
     # Through bytes: the program's own proto shares memory with the module's parameters.
     return onnx.load_model_from_string(program.model_proto.SerializeToString())
+
+
+def _drop_origins(graph: ModelProto) -> None:
+    """The exporter notes at every node which lines of which file it comes from; a published graph keeps none of it."""
+    del graph.metadata_props[:], graph.graph.metadata_props[:]
+    for part in (*graph.graph.node, *graph.graph.value_info, *graph.graph.input, *graph.graph.output):
+        del part.metadata_props[:]
+        part.doc_string = ""
 
 
 def _halve_weights(graph: ModelProto) -> None:

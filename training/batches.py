@@ -66,9 +66,7 @@ class Batches:
     def __getitem__(self, step: int) -> Batch:
         rng = np.random.default_rng((self._seed, 1, step))
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        size = self._preprocess.size
-        if self._config.early_size and step < self._config.early_steps:
-            size = self._config.early_size
+        size = self.size(step)
         pixels, captions, concepts = [], [], []
         for number, source in enumerate(self._sources):
             rows = self._rows(number, step, rng)
@@ -82,6 +80,11 @@ class Batches:
             torch.from_numpy(mask),
             torch.tensor(concepts),
         )
+
+    def size(self, step: int) -> int:
+        """Side of the pictures of a step, in pixels."""
+        early = self._config.early_size if step < self._config.early_steps else None
+        return early or self._preprocess.size
 
     def _rows(self, source: int, step: int, rng: np.random.Generator) -> NDArray[np.int64]:
         groups, per_concept = self._groups[source], self._config.per_concept

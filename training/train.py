@@ -55,7 +55,8 @@ class Run:
         self.seconds = 0.0
         self.batches = Batches(sources, self.tokenizer, config.model.preprocess, config.data, config.seed)
         self._validation = read_examples(config.data.validation)
-        self._validation_drawings = decode_pictures(self._validation, config.model.preprocess.size)
+        sizes = {self.batches.size(0), config.model.preprocess.size}
+        self._validation_drawings = {size: decode_pictures(self._validation, size) for size in sizes}
 
     def _source(self, section: SourceSection) -> Source:
         examples = read_examples(section.path)
@@ -137,8 +138,12 @@ class Run:
                 mean.copy_(live[name])
 
     def validate(self) -> dict[str, float]:
-        """Label → picture retrieval of the averaged weights on the validation shards."""
-        return retrieval(self.average, self.tokenizer, self._validation, self._validation_drawings, self.config)
+        """Label → picture retrieval of the averaged weights on the validation shards, at the size of the last step.
+
+        At another size than it was just trained at, a convolutional tower does far worse than it can.
+        """
+        drawings = self._validation_drawings[self.batches.size(self.step - 1)]
+        return retrieval(self.average, self.tokenizer, self._validation, drawings, self.config)
 
     def _save(self) -> None:
         state = {

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
@@ -63,7 +64,7 @@ def test_a_broken_json_is_named(tmp_path, content):
 def test_another_models_tokenizer_is_refused(tmp_path):
     folder(tmp_path)
     (tmp_path / TOKENIZER).write_bytes(Tokenizer.train(["other words"], 270, 12).to_bytes())
-    with pytest.raises(ModelFolderError, match="270 tokens"):
+    with pytest.raises(ModelFolderError, match=r"tokens, config\.json says 300"):
         read_folder(tmp_path)
 
 
@@ -75,7 +76,7 @@ def test_the_fingerprint_tells_models_apart_and_ignores_their_names(tmp_path):
     repainted = read_folder(tmp_path).fingerprint
     assert repainted != original
     weights = load_file(tmp_path / WEIGHTS)
-    weights["log_logit_scale"] = weights["log_logit_scale"] + 1
+    weights["log_logit_scale"] = np.array(weights["log_logit_scale"] + 1)
     save_file(weights, tmp_path / WEIGHTS)
     assert read_folder(tmp_path).fingerprint not in {original, repainted}
 
