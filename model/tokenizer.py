@@ -17,6 +17,7 @@ class Tokenizer:
     def __init__(self, tokenizer: _Tokenizer, context_length: int) -> None:
         self._tokenizer = tokenizer
         self._tokenizer.enable_truncation(context_length)
+        self._tokenizer.encode_special_tokens = True  # "<end>" in a text is five characters, not the end of it
         self._tokenizer.enable_padding(pad_id=tokenizer.token_to_id(PAD), pad_token=PAD)
 
     @classmethod

@@ -1,6 +1,5 @@
 """Captions of a picture: its label, its keywords, and what people would type of both."""
 
-import re
 from collections.abc import Sequence
 
 from numpy.random import Generator
@@ -49,4 +48,4 @@ def caption(example: Example, rng: Generator) -> str:
 def vocabulary_texts(examples: Sequence[Example]) -> list[str]:
     """Every distinct label and keyword, the texts a tokenizer is trained on."""
     texts = {text for example in examples for text in (*phrases(example.label), *example.tags)}
-    return sorted(texts) + [re.sub(r"\{\}", "", template) for template in TEMPLATES]
+    return sorted(texts) + [template.replace("{}", "") for template in TEMPLATES]

@@ -87,7 +87,8 @@ def read_drawings(packages: Path) -> Iterator[Drawing]:
 def _names_of_concepts(packages: Path, concepts: dict[str, Concept]) -> dict[str, str]:
     """Squeezed icon name → hexcode, from the styles that state code points and from the labels themselves.
 
-    For the four styles whose `chars.json` is empty: they name icons after Unicode's labels, some without separators.
+    Half of the styles state none (their `chars.json` is empty) and name icons after Unicode's labels, some without
+    separators; the others leave out a few.
     """
     names = {squeeze(concept.label): hexcode for hexcode, concept in concepts.items()}
     for style in ("noto", "twemoji", "openmoji", "fluent-emoji-flat"):

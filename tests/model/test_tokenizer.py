@@ -32,9 +32,10 @@ def test_case_and_width_do_not_matter():
 
 
 def test_a_text_that_names_a_special_token_cannot_end_early():
-    ids, mask = TOKENIZER.encode(["apple"])
-    assert mask.all()
-    assert (ids[0] == IDS[END]).sum() == 1
+    for said in (START, END, PAD):
+        ids, mask = TOKENIZER.encode([f"a {said} b"])
+        assert mask.all()
+        assert [int((ids[0] == IDS[token]).sum()) for token in (START, END, PAD)] == [1, 1, 0]
 
 
 def test_a_tokenizer_survives_its_file():
