@@ -33,16 +33,24 @@ def phrases(label: str) -> list[str]:
 
 def caption(example: Example, rng: Generator) -> str:
     """A random caption: the label in a template, some keywords, or both; never all keywords at once, nor always."""
-    label = str(rng.choice(phrases(example.label)))
+    label = _thinned(str(rng.choice(phrases(example.label))), rng)
     tags: Sequence[str] = example.tags
     draw = rng.random()
-    if draw < 0.55 or not tags:
+    if draw < 0.6 or not tags:
         return str(rng.choice(TEMPLATES)).format(label)
     some = rng.permutation(len(tags))[: rng.integers(1, 4)]
     words = " ".join(tags[index] for index in some)
-    if draw < 0.80:
+    if draw < 0.75:
         return words
     return f"{label} {words}" if rng.random() < 0.5 else f"{words} {label}"
+
+
+def _thinned(label: str, rng: Generator) -> str:
+    """The label, or now and then the label without one of its words: each word has to mean something by itself."""
+    words = label.split()
+    if len(words) > 1 and rng.random() < 0.15:
+        del words[rng.integers(len(words))]
+    return " ".join(words)
 
 
 def vocabulary_texts(examples: Sequence[Example]) -> list[str]:

@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import (
     Field,
@@ -65,8 +65,11 @@ class ModelSection(Section):
 
 
 class OptimizerSection(Section):
-    """AdamW (Loshchilov and Hutter 2019), linear warm-up, then a cosine to zero."""
+    """Muon (Jordan et al. 2024) or AdamW (Loshchilov and Hutter 2019), linear warm-up, then a cosine to zero."""
 
+    kind: Literal["muon", "adamw"] = Field(
+        "adamw", description="of matrices and kernels; gains, biases and embeddings always take AdamW"
+    )
     learning_rate: PositiveFloat = Field(1.5e-3, description="at the end of the warm-up")
     weight_decay: NonNegativeFloat = Field(0.1, description="on matrices and kernels, not on gains, biases, embeddings")
     betas: tuple[float, float] = Field((0.9, 0.98), description="decay of the two moments")

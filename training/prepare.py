@@ -16,6 +16,7 @@ from training import icons, pictogram
 from training.drawings import Drawing
 from training.icons import read_icons
 from training.pictogram import SPLITS, read_drawings, split_of
+from training.restyle import outlined
 
 PACKAGES = Path(__file__).parent / "sources"
 SHARD_SIZE = 1000
@@ -47,6 +48,8 @@ def prepare_pictogram(folder: Path) -> dict[str, int]:
     counts = {}
     for split in SPLITS:
         members = [drawing for drawing in drawings if split_of(drawing) == split]
+        if split == "train":
+            members += [redrawn for drawing in members if (redrawn := outlined(drawing))]
         _write_shards(folder / split, members, PICTOGRAM_SIZE)
         counts[split] = len(members)
     return counts

@@ -26,6 +26,7 @@ from training.curves import draw_curves
 from training.data import Example, decode_pictures, read_examples
 from training.loss import contrastive_loss, style_loss
 from training.metrics import first_ranks, summary
+from training.optimizer import learning_rate, optimizers
 
 LOG = "log.jsonl"
 ENVIRONMENT = "environment.json"
@@ -50,7 +51,7 @@ class Run:
             if isinstance(module, nn.Conv2d):
                 module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
-        self.optimizer = optimizer(self.model, config)
+        self.optimizers = optimizers(self.model, config)
         self.step = 0
         self.seconds = 0.0
         self.batches = Batches(sources, self.tokenizer, config.model.preprocess, config.data, config.seed)
@@ -67,7 +68,8 @@ class Run:
         state = load_checkpoint(self.folder)
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        for optimizer, its_state in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(its_state)
         self.step, self.seconds = state["step"], state["seconds"]
         # Steps after the checkpoint are run again: their lines go.
         path = self.folder / LOG
@@ -98,18 +100,20 @@ class Run:
         draw_curves(self.folder / LOG, self.folder / "curves.png")
 
     def _one_step(self, batch: Batch) -> dict[str, Any]:
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.step, self.config)
+        lr = learning_rate(self.step, self.config)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+            for group in optimizer.param_groups:
+                group["lr"] = lr
         loss, parts = self._loss(batch)
-        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optimizer.gradient_norm)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         with torch.no_grad():
             self.model.log_logit_scale.clamp_(max=math.log(MAX_LOGIT_SCALE))
         self._update_average()
         scale = self.model.log_logit_scale.exp().item()
-        lr = self.optimizer.param_groups[0]["lr"]
         return {"loss": loss.item(), **parts, "gradient_norm": norm.item(), "logit_scale": scale, "learning_rate": lr}
 
     def _loss(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
@@ -149,7 +153,7 @@ class Run:
         state = {
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "step": self.step,
             "seconds": self.seconds,
         }
@@ -167,25 +171,6 @@ def model_config(config: TrainingConfig, vocab_size: int) -> ModelConfig:
     return ModelConfig(
         name=config.model.name, embedding_dim=config.model.embedding_dim, vision=config.model.vision, text=text
     )
-
-
-def optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
-    """AdamW that decays matrices and kernels; gains, biases, embeddings and the logit scale are left alone."""
-    decayed: list[nn.Parameter] = []
-    free: list[nn.Parameter] = []
-    for name, parameter in model.named_parameters():
-        (decayed if parameter.ndim >= 2 and "embedding" not in name else free).append(parameter)
-    groups = [{"params": decayed, "weight_decay": config.optimizer.weight_decay}, {"params": free, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.optimizer.learning_rate, betas=config.optimizer.betas)
-
-
-def learning_rate(step: int, config: TrainingConfig) -> float:
-    """Linear warm-up, then half a cosine down to zero at the last step."""
-    warmup = config.optimizer.warmup_steps
-    if step < warmup:
-        return config.optimizer.learning_rate * (step + 1) / warmup
-    progress = (step - warmup) / max(1, config.steps - warmup)
-    return config.optimizer.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 @torch.no_grad()

@@ -56,6 +56,16 @@ def test_an_epoch_shows_every_concept_once(config):
     assert len(seen) == 50
 
 
+def test_neighbours_by_name_meet_in_a_batch(config):
+    """Far more often than the eighth of all pairs or so that chance would bring together in these batches."""
+    made = batches(config)
+    together = 0
+    for step in range(20):
+        numbers = set(made[step].concepts[:32].tolist())
+        together += sum(number + 1 in numbers for number in numbers)
+    assert together / (20 * 16) > 0.6
+
+
 def test_too_large_a_batch_says_so(config):
     section = config.data.train[0].model_copy(update={"per_batch": 200})
     with pytest.raises(DataError, match="100 different concepts, of which this source has 50"):
