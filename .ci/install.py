@@ -18,11 +18,15 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements.lock"
 
 
-def direct_requirements(extras: list[str]) -> list[str]:
-    """What the extras ask for by name; an extra may include others, written as `parallax[other]`."""
+def pyproject() -> dict:
     import tomllib  # not in the older Pythons that are to see the sentence about the version
 
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def direct_requirements(extras: list[str]) -> list[str]:
+    """What the extras ask for by name; an extra may include others, written as `parallax[other]`."""
+    project = pyproject()["project"]
     wanted: dict[str, None] = {}
     for extra in extras:
         for requirement in project["optional-dependencies"][extra]:
@@ -110,6 +114,20 @@ def install_torch(python: Path) -> None:
         install_exactly([python, "-m", "pip"], f"torch=={version}+cpu", hashes)
 
 
+def packages_alone() -> list[str]:
+    """The packages of which pyproject.toml says that they need nothing, whatever they say themselves."""
+    stated = pyproject()["tool"]["uv"]["dependency-metadata"]
+    return [package["name"] for package in stated if package["requires-dist"] == []]
+
+
+def install_alone(python: Path, package: str) -> str:
+    """One package at the lock's version without what it needs; returns pip's errors."""
+    version, hashes = locked(package)
+    if installed(python, package) == version:
+        return ""
+    return install_exactly([python, "-m", "pip"], f"{package}=={version}", hashes)
+
+
 def main(folder: str, *extras: str) -> str:
     """Returns what went wrong, in pip's words; empty if nothing did."""
     environment = Path(folder)
@@ -123,6 +141,11 @@ def main(folder: str, *extras: str) -> str:
     requirements = direct_requirements(list(extras))
     if any(requirement.startswith("torch==") for requirement in requirements):
         install_torch(python)
+    for package in packages_alone():
+        asked = [requirement for requirement in requirements if requirement.startswith(package)]
+        if asked and (errors := install_alone(python, package)):
+            return errors
+        requirements = [requirement for requirement in requirements if requirement not in asked]
     # As constraints, the lock holds for what the extras ask for and for what those need in turn, and nothing else of it
     # is installed; its hashes put pip into --require-hashes mode, where a package without one is an error.
     return run_pip([python, "-m", "pip"], ["--constraint", LOCK, *requirements])

@@ -6,7 +6,10 @@ The order is temporary file, fsync, rename, fsync of the folder: "All File Syste
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write_synced(path: Path, data: bytes) -> None:
@@ -26,12 +29,25 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Replace a file, whole or not at all; it is there after a power loss once this returns."""
+@contextmanager
+def open_atomic(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, which replaces `path` when the block ends, and does not when it raises.
+
+    It is there after a power loss once the block has ended.
+    """
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        write_synced(unfinished, data)
+        with unfinished.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
         unfinished.replace(path)
         sync_folder(path.parent)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Replace a file, whole or not at all; it is there after a power loss once this returns."""
+    with open_atomic(path) as file:
+        file.write(data)

@@ -31,5 +31,21 @@ class ShardError(ParallaxError):
     """A shard is not a readable tar file of samples."""
 
 
+class VocabularyError(ParallaxError):
+    """No vocabulary of a tokenizer can be found, or the one found is not what it should be."""
+
+
 class ModelFolderError(ParallaxError):
     """A model folder lacks a file, or one of its files does not fit the others."""
+
+
+class WeightsError(ParallaxError):
+    """A file of weights is not in the format that it should be in."""
+
+
+class ForeignCheckpointError(ParallaxError):
+    """A checkpoint from elsewhere cannot be read, or does not say what is needed to use it."""
+
+
+class ExportError(ParallaxError):
+    """A model cannot be put into another format: the format has no words for one of its parts."""

@@ -9,15 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import ValidationError
-from safetensors.numpy import save
 
 from model.config import ModelConfig, PreprocessConfig, Section
 from model.durable import write_atomic
 from model.errors import ModelFolderError
 from model.tokenizer import Tokenizer
+from model.weights import Array, write_tensors
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -63,7 +61,7 @@ def read_folder(path: Path) -> ModelFolder:
             f"{path}: {PREPROCESS} makes pictures of side {preprocess.size}, {CONFIG} reads {config.vision.image_size}."
         )
     try:
-        tokenizer = Tokenizer.read(path / TOKENIZER, config.text.context_length)
+        tokenizer = Tokenizer.read(path / TOKENIZER, config.text.context_length, config.tokenization)
     except Exception as error:
         raise ModelFolderError(f"{path / TOKENIZER} is not a tokenizer: {error}") from error
     if tokenizer.vocab_size != config.text.vocab_size:
@@ -78,14 +76,18 @@ def write_folder(
     config: ModelConfig,
     preprocess: PreprocessConfig,
     tokenizer: Tokenizer,
-    weights: Mapping[str, NDArray[np.float16] | NDArray[np.float32]],
+    weights: Mapping[str, Array],
     card: str,
 ) -> ModelFolder:
-    """Write a model folder, each file whole or not at all, and read it back."""
+    """Write a model folder, each file whole or not at all, and read it back.
+
+    Of `weights` that are views of a file one tensor at a time is in memory. The config comes last: without it a folder
+    is none.
+    """
     path.mkdir(parents=True, exist_ok=True)
-    for stale in (ONNX_IMAGE, ONNX_TEXT):
+    for stale in (CONFIG, ONNX_IMAGE, ONNX_TEXT):
         (path / stale).unlink(missing_ok=True)
-    write_atomic(path / WEIGHTS, save(dict(sorted(weights.items()))))
+    write_tensors(path / WEIGHTS, weights)
     write_atomic(path / TOKENIZER, tokenizer.to_bytes())
     write_atomic(path / PREPROCESS, f"{preprocess.model_dump_json(indent=2)}\n".encode())
     write_atomic(path / "README.md", card.encode())

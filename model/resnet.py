@@ -52,7 +52,7 @@ class ResNet(nn.Module):
 
     def __init__(self, config: ResNetConfig) -> None:
         super().__init__()
-        self.width = config.stage_widths[-1]
+        self.width = config.feature_width
         self.stages = Stages(config)
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -70,7 +70,9 @@ class Hybrid(nn.Module):
         side = -(-config.image_size // 2 ** len(config.stage_widths))  # each halving rounds up
         self.projection = nn.Conv2d(config.stage_widths[-1], config.width, 1)
         self.position_embedding = nn.Parameter(torch.randn(1, side * side, config.width) * 0.02)
-        self.encoder = Encoder(config.width, config.layers, config.heads, config.mlp_ratio)
+        self.encoder = Encoder(
+            config.width, config.layers, config.heads, config.mlp_ratio, config.activation, config.norm_eps
+        )
 
     def forward(self, pixels: Tensor) -> Tensor:
         features = self.projection(self.stages(pixels.contiguous(memory_format=torch.channels_last)))

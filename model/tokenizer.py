@@ -8,22 +8,38 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer as _Tokenizer
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+from model.cleaning import CLEANINGS
+from model.config import TokenizationConfig
+
 PAD, START, END = "<pad>", "<start>", "<end>"
+PLAIN = TokenizationConfig()
+"""For tokenizers that do everything themselves, as those that are trained here."""
 
 
 class Tokenizer:
-    """A vocabulary and its rules; `context_length` is the number of tokens kept of a text, the end token always one."""
+    """A vocabulary and its rules, with the cleaning before it and the padding behind.
 
-    def __init__(self, tokenizer: _Tokenizer, context_length: int) -> None:
+    `context_length` is the number of tokens kept of a text. What its post-processor puts around a text is part of that
+    number and survives the cut: a text of any length keeps its end token.
+    """
+
+    def __init__(self, tokenizer: _Tokenizer, context_length: int, tokenization: TokenizationConfig = PLAIN) -> None:
         self._tokenizer = tokenizer
+        self._clean = CLEANINGS[tokenization.cleaning]
         self._tokenizer.enable_truncation(context_length)
-        self._tokenizer.encode_special_tokens = True  # "<end>" in a text is five characters, not the end of it
-        self._tokenizer.enable_padding(pad_id=tokenizer.token_to_id(PAD), pad_token=PAD)
+        self._tokenizer.enable_padding(
+            pad_id=tokenization.pad_id,
+            pad_token=tokenizer.id_to_token(tokenization.pad_id) or "",
+            length=context_length if tokenization.padding == "context" else None,
+        )
+        # "<end>" in a text is five characters, not the end of it. Models from elsewhere, whose texts are cleaned, were
+        # trained by tokenizers that took the names of their special tokens for the tokens, wherever they stand.
+        self._tokenizer.encode_special_tokens = tokenization.cleaning == "none"
 
     @classmethod
-    def from_bytes(cls, data: bytes, context_length: int) -> "Tokenizer":
+    def from_bytes(cls, data: bytes, context_length: int, tokenization: TokenizationConfig = PLAIN) -> "Tokenizer":
         """From the content of a `tokenizer.json`."""
-        return cls(_Tokenizer.from_buffer(data), context_length)
+        return cls(_Tokenizer.from_buffer(data), context_length, tokenization)
 
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int, context_length: int) -> "Tokenizer":
@@ -50,8 +66,11 @@ class Tokenizer:
         return int(self._tokenizer.get_vocab_size())
 
     def encode(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Texts → ids (n, T) and mask (n, T), True on real tokens; T is the longest text's length in tokens."""
-        encodings = self._tokenizer.encode_batch_fast(list(texts))
+        """Texts → ids (n, T) and mask (n, T), True on real tokens.
+
+        T is the longest text's length in tokens, or `context_length` where the model wants the padding always the same.
+        """
+        encodings = self._tokenizer.encode_batch_fast([self._clean(text) for text in texts])
         ids = np.array([encoding.ids for encoding in encodings], dtype=np.int64)
         mask = np.array([encoding.attention_mask for encoding in encodings], dtype=np.bool_)
         return ids, mask
@@ -60,7 +79,7 @@ class Tokenizer:
         """The content of a `tokenizer.json`."""
         return str(self._tokenizer.to_str(pretty=True)).encode()
 
-    @staticmethod
-    def read(path: Path, context_length: int) -> "Tokenizer":
+    @classmethod
+    def read(cls, path: Path, context_length: int, tokenization: TokenizationConfig = PLAIN) -> "Tokenizer":
         """From a `tokenizer.json`."""
-        return Tokenizer.from_bytes(path.read_bytes(), context_length)
+        return cls.from_bytes(path.read_bytes(), context_length, tokenization)

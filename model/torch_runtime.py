@@ -19,7 +19,7 @@ class TorchRuntime:
             torch.set_num_threads(threads)
         self.model = read_model(folder)
         self.logit_scale = self.model.log_logit_scale.exp().item()
-        self.logit_bias = 0.0
+        self.logit_bias = 0.0 if self.model.logit_bias is None else self.model.logit_bias.item()
 
     @torch.inference_mode()
     def image_vectors(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -38,7 +38,8 @@ def read_model(folder: ModelFolder) -> CLIP:
         weights = load_file(folder.weights)
     except (SafetensorError, OSError) as error:
         raise ModelFolderError(f"{folder.weights} cannot be read: {error}") from error
-    model = CLIP(folder.config).eval()
+    with torch.device("meta"):  # no memory and no random numbers for weights that are replaced at once
+        model = CLIP(folder.config).eval()
     expected = model.state_dict()
     faults = [f"missing {key}" for key in expected.keys() - weights.keys()]
     faults += [f"unknown {key}" for key in weights.keys() - expected.keys()]
@@ -49,5 +50,5 @@ def read_model(folder: ModelFolder) -> CLIP:
     ]
     if faults:
         raise ModelFolderError(f"{folder.weights} does not fit its config.json: {'; '.join(sorted(faults))}.")
-    model.load_state_dict(weights)
+    model.to_empty(device="cpu").load_state_dict(weights)
     return model

@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     Field,
@@ -12,10 +12,11 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
-from model.config import PreprocessConfig, Section, TransformerConfig, VisionConfig
+from model.config import PreprocessConfig, RecurrentTextConfig, Section, TextTransformerConfig, VisionConfig
 from model.errors import ParallaxError
 
 
@@ -46,11 +47,8 @@ class DataSection(Section):
         return sum(source.per_batch for source in self.train)
 
 
-class TextSection(TransformerConfig):
-    """The text tower and its tokenizer, which is trained first, on the training captions."""
-
-    vocab_size: PositiveInt = Field(description="tokens of the vocabulary at most")
-    context_length: PositiveInt = Field(description="tokens read of a text")
+TextSection = Annotated[TextTransformerConfig | RecurrentTextConfig, Field(discriminator="kind")]
+"""The text tower. Its tokenizer is trained first, on the training captions, to `vocab_size` tokens at most."""
 
 
 class ModelSection(Section):
@@ -62,6 +60,17 @@ class ModelSection(Section):
     vision: VisionConfig
     text: TextSection
     preprocess: PreprocessConfig
+
+    @field_validator("text", mode="before")
+    @classmethod
+    def _a_transformer_unless_it_says_otherwise(cls, text: Any) -> Any:
+        return {"kind": "transformer"} | text if isinstance(text, dict) else text
+
+    @model_validator(mode="after")
+    def _no_padding_is_read(self) -> "ModelSection":
+        if isinstance(self.text, TextTransformerConfig) and self.text.reads_padding:
+            raise ValueError("text reads its padding, but training pads no further than the longest text of a batch")
+        return self
 
 
 class OptimizerSection(Section):

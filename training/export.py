@@ -26,9 +26,7 @@ def export_run(run: Path, model_dir: Path) -> ModelFolder:
         raise CheckpointError(f"{run} is not a run folder: {error}") from error
     weights = {name: value.contiguous().numpy() for name, value in _half(state["average"]).items()}
     card = _card(run, config, state)
-    folder = write_folder(
-        model_dir, model_config(config, tokenizer.vocab_size), config.model.preprocess, tokenizer, weights, card
-    )
+    folder = write_folder(model_dir, model_config(config, tokenizer), config.model.preprocess, tokenizer, weights, card)
     export_onnx(folder)
     if (run / "curves.png").is_file():
         write_atomic(model_dir / "curves.png", (run / "curves.png").read_bytes())
@@ -50,7 +48,7 @@ def _card(run: Path, config: TrainingConfig, state: dict[str, Any]) -> str:
     return f"""# {config.model.name}
 
 A CLIP model trained by Parallax: an image tower ({config.model.vision.kind}, {config.model.vision.image_size} px) and a
-text Transformer, {config.model.embedding_dim} dimensions.
+text tower ({config.model.text.kind}), {config.model.embedding_dim} dimensions.
 {config.model.card}
 ## Training
 

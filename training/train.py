@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from model.clip import CLIP
-from model.config import ModelConfig, TextConfig
+from model.config import ModelConfig
 from model.durable import write_atomic
 from model.tokenizer import Tokenizer
 from training.batches import Batch, Batches, Source, normalise
@@ -46,7 +46,7 @@ class Run:
         sources = [self._source(source) for source in config.data.train]
         texts = [text for source in sources for text in vocabulary_texts(source.examples)]
         self.tokenizer = Tokenizer.train(texts, config.model.text.vocab_size, config.model.text.context_length)
-        self.model = CLIP(model_config(config, self.tokenizer.vocab_size))
+        self.model = CLIP(model_config(config, self.tokenizer))
         for module in self.model.modules():
             if isinstance(module, nn.Conv2d):
                 module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
@@ -165,12 +165,15 @@ class Run:
         write_atomic(self.folder / ENVIRONMENT, json.dumps(environment(), indent=2).encode())
 
 
-def model_config(config: TrainingConfig, vocab_size: int) -> ModelConfig:
+def model_config(config: TrainingConfig, tokenizer: Tokenizer) -> ModelConfig:
     """The architecture that a run trains; the vocabulary is as large as its captions allow."""
-    text = TextConfig.model_validate(config.model.text.model_dump() | {"vocab_size": vocab_size})
-    return ModelConfig(
-        name=config.model.name, embedding_dim=config.model.embedding_dim, vision=config.model.vision, text=text
-    )
+    text = config.model.text.model_dump() | {"vocab_size": tokenizer.vocab_size}
+    if text["pooling"] == "first_eot":
+        ids, mask = tokenizer.encode([""])
+        text["eot_id"] = int(ids[0, mask.sum() - 1])  # the token that every text ends in
+    model = config.model
+    parts = {"name": model.name, "embedding_dim": model.embedding_dim, "vision": model.vision, "text": text}
+    return ModelConfig.model_validate(parts)
 
 
 @torch.no_grad()

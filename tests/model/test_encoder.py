@@ -12,15 +12,27 @@ from safetensors.numpy import load_file, save_file
 
 from model import load
 from model.__main__ import main
-from model.errors import ModelFolderError
+from model.errors import ModelFolderError, ParallaxError
 from model.export import export_onnx
-from model.folder import ONNX_TEXT, WEIGHTS
-from tests.model.tiny import TOWERS, WORDS, folder
+from model.folder import ONNX_TEXT, WEIGHTS, read_folder
+from tests.model.tiny import TEXTS, TOWERS, WORDS, folder
+
+# image tower: text tower, each at least once
+MODELS = {
+    "vit": "lstm",
+    "vit-clip": "clip",
+    "vit-mean": "mean",
+    "vit-map": "siglip",
+    "resnet": "mean",
+    "hybrid": "mean",
+    "modified_resnet": "gru",
+}
 
 
-@pytest.fixture(scope="module", params=TOWERS, ids=TOWERS)
+@pytest.fixture(scope="module", params=MODELS.items(), ids="-and-".join)
 def exported(request, tmp_path_factory) -> Path:
-    made = folder(tmp_path_factory.mktemp(request.param), TOWERS[request.param])
+    vision, text = request.param
+    made = folder(tmp_path_factory.mktemp(vision), TOWERS[vision], TEXTS[text])
     export_onnx(made)
     return made.path
 
@@ -35,7 +47,7 @@ def test_onnx_equals_torch(exported):
     fast, reference = load(exported, "onnx", threads=1), load(exported, "torch", threads=1)
     np.testing.assert_allclose(fast.encode_images(pictures(5)), reference.encode_images(pictures(5)), atol=1e-5)
     np.testing.assert_allclose(fast.encode_texts(WORDS), reference.encode_texts(WORDS), atol=1e-5)
-    assert fast.logit_scale == pytest.approx(reference.logit_scale)
+    assert (fast.logit_scale, fast.logit_bias) == pytest.approx((reference.logit_scale, reference.logit_bias))
     assert (fast.dim, fast.fingerprint, fast.name) == (8, reference.fingerprint, "tiny")
 
 
@@ -52,6 +64,43 @@ def test_many_inputs_equal_one_by_one(exported, runtime):
     texts = [f"{WORDS[i % 6]} {'x' * (i % 9)}" for i in range(70)]
     np.testing.assert_allclose(encoder.encode_texts(texts)[66:67], encoder.encode_texts([texts[66]]), atol=1e-5)
     assert encoder.encode_images([]).shape == encoder.encode_texts([]).shape == (0, 8)
+
+
+def test_every_tower_is_among_the_exported():
+    assert (set(MODELS), set(MODELS.values())) == (set(TOWERS), set(TEXTS))
+
+
+@pytest.mark.parametrize("text", ["mean", "siglip"])
+def test_the_logit_scale_and_bias_are_those_of_the_file(tmp_path, text):
+    """A scale beyond 100, where training stops it, is kept; only a model that has a bias has another than zero."""
+    made = folder(tmp_path, TOWERS["vit"], TEXTS[text])
+    weights = load_file(made.weights) | {"log_logit_scale": np.array(6, dtype=np.float32)}
+    if text == "siglip":
+        weights["logit_bias"] = np.array(-16.5, dtype=np.float32)
+    save_file(weights, made.weights)
+    export_onnx(read_folder(tmp_path))
+    for runtime in ("torch", "onnx"):
+        encoder = load(tmp_path, runtime, threads=1)
+        assert encoder.logit_scale == pytest.approx(np.exp(6), rel=1e-6)
+        assert encoder.logit_bias == (-16.5 if text == "siglip" else 0)
+
+
+def test_a_weight_too_large_for_half_precision_is_exported_whole(tmp_path):
+    made = folder(tmp_path, TOWERS["vit"])
+    weights = load_file(made.weights)
+    weights["image_projection.weight"] = weights["image_projection.weight"].astype(np.float32) * 1e6
+    weights["text_projection.weight"] = weights["text_projection.weight"].astype(np.float32) * 1e6
+    save_file(weights, made.weights)
+    export_onnx(read_folder(tmp_path))
+    fast, reference = load(tmp_path, "onnx", threads=1), load(tmp_path, "torch", threads=1)
+    np.testing.assert_allclose(fast.encode_images(pictures(2)), reference.encode_images(pictures(2)), atol=1e-5)
+
+
+def test_a_model_too_large_for_onnx_files_is_not_half_exported(tmp_path, monkeypatch):
+    monkeypatch.setattr("model.export._LARGEST", 10_000)
+    with pytest.raises(ParallaxError, match="would be larger than 2 GiB"):
+        export_onnx(folder(tmp_path))
+    assert load(tmp_path).runtime == "torch"
 
 
 def test_a_stale_export_is_refused(tmp_path):
@@ -73,6 +122,7 @@ def test_a_broken_or_missing_export_says_what_to_do(tmp_path):
         load(tmp_path)
 
 
+@pytest.mark.parametrize("exported", [("vit-clip", "clip")], indirect=True, ids=["vit-clip-and-clip"])
 def test_an_exported_model_needs_no_torch(exported):
     code = (
         "import sys; from model import load\n"
@@ -82,6 +132,7 @@ def test_an_exported_model_needs_no_torch(exported):
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.parametrize("exported", [("vit-clip", "clip")], indirect=True, ids=["vit-clip-and-clip"])
 def test_info_says_what_a_person_needs(exported, capsys):
     assert main(["info", str(exported), "--json"]) == 0
     said = json.loads(capsys.readouterr().out)

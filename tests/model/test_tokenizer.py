@@ -1,8 +1,10 @@
 """Any text becomes tokens, none is outside the vocabulary, and cutting keeps the end token."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.config import TokenizationConfig
 from model.tokenizer import END, PAD, START, Tokenizer
 from tests.model.tiny import tokenizer
 
@@ -43,3 +45,42 @@ def test_a_tokenizer_survives_its_file():
     texts = ["a red apple", "ラーメン", ""]
     assert again.encode(texts)[0].tolist() == TOKENIZER.encode(texts)[0].tolist()
     assert again.to_bytes() == TOKENIZER.to_bytes()
+
+
+@pytest.mark.parametrize("pad_id", [0, 7, 299])
+def test_padding_is_as_long_and_as_said(pad_id):
+    data, texts = TOKENIZER.to_bytes(), ["rocket", "a red apple " * 9]
+    plain, _ = TOKENIZER.encode(texts[:1])
+    length = plain.shape[1]
+    fixed = Tokenizer.from_bytes(data, 12, TokenizationConfig(padding="context", pad_id=pad_id))
+    ids, mask = fixed.encode(texts[:1])
+    assert ids.shape == (1, 12), "a model that reads its padding has to get as much as in training"
+    assert ids[0, :length].tolist() == plain[0].tolist()
+    assert (ids[0, length:] == pad_id).all()
+    assert mask[0].tolist() == [True] * length + [False] * (12 - length)
+    longest = Tokenizer.from_bytes(data, 12, TokenizationConfig(padding="longest", pad_id=pad_id))
+    assert longest.encode(texts[:1])[0].shape == (1, length)
+    for tokens, real in (fixed.encode(texts), longest.encode(texts)):
+        assert tokens.shape == (2, 12)
+        assert real[1].all()
+        assert tokens[1, 11] == IDS[END]
+
+
+def test_texts_are_cleaned_before():
+    data = TOKENIZER.to_bytes()
+    for cleaning, said, meant in (
+        ("lower", "ROCKET", "rocket"),
+        ("clip", "caf\u00c3\u00a9 &amp;amp; bar", "café & bar"),
+        ("canonical", "A red-apple!", "a redapple"),
+        ("clip_canonical", "red_apple &amp; pear", "red apple pear"),
+    ):
+        cleaned = Tokenizer.from_bytes(data, 12, TokenizationConfig.model_validate({"cleaning": cleaning}))
+        assert cleaned.encode([said])[0].tolist() == TOKENIZER.encode([meant])[0].tolist()
+
+
+def test_what_a_file_says_of_padding_and_length_does_not_count():
+    """transformers stores there what was asked for last."""
+    other = Tokenizer.from_bytes(TOKENIZER.to_bytes(), 5, TokenizationConfig(padding="context", pad_id=9))
+    again = Tokenizer.from_bytes(other.to_bytes(), 12)
+    texts = ["a red apple", "rocket"]
+    assert again.encode(texts)[0].tolist() == TOKENIZER.encode(texts)[0].tolist()

@@ -65,20 +65,8 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(recipe, tmp_path, kind)
         assert all(torch.equal(one[name], other[name]) for name in one), part
 
 
-@pytest.mark.parametrize(
-    "vision",
-    [
-        {"kind": "resnet", "image_size": 16, "stem_width": 8, "stage_widths": [16, 32], "stage_depths": [1, 1]},
-        {"kind": "vit", "image_size": 16, "patch_size": 4, "width": 32, "layers": 2, "heads": 2},
-        {
-            "kind": "hybrid", "image_size": 16, "stem_width": 8, "stage_widths": [16, 32], "stage_depths": [1, 1],
-            "width": 32, "layers": 1, "heads": 2,
-        },
-    ],
-    ids=lambda vision: vision["kind"],
-)  # fmt: skip
-def test_every_tower_learns(recipe, tmp_path, vision):
-    """Chance is R@10 = 0.2 with 50 concepts."""
+def learn(recipe: Path, folder: Path, part: str, tower: dict) -> list[dict]:
+    """The log of 120 steps on 50 concepts, where chance is R@10 = 0.2."""
     overrides = {
         "steps": "120",
         "validate_every": "120",
@@ -89,12 +77,65 @@ def test_every_tower_learns(recipe, tmp_path, vision):
     config = read_config(recipe, [f"{key}={value}" for key, value in overrides.items()])
     tree = config.model_dump()
     tree["data"]["early_size"] = None
-    tree["model"]["vision"] = vision
-    run = Run(type(config).model_validate(tree), tmp_path / "run")
-    run.train()
-    records = log(tmp_path / "run")
+    tree["model"][part] = tower
+    tree["model"]["preprocess"]["size"] = tree["model"]["vision"]["image_size"]
+    Run(type(config).model_validate(tree), folder).train()
+    return log(folder)
+
+
+@pytest.mark.parametrize(
+    "vision",
+    [
+        {"kind": "resnet", "image_size": 16, "stem_width": 8, "stage_widths": [16, 32], "stage_depths": [1, 1]},
+        {"kind": "vit", "image_size": 16, "patch_size": 4, "width": 32, "layers": 2, "heads": 2},
+        {
+            "kind": "hybrid", "image_size": 16, "stem_width": 8, "stage_widths": [16, 32], "stage_depths": [1, 1],
+            "width": 32, "layers": 1, "heads": 2,
+        },
+        {
+            "kind": "modified_resnet", "image_size": 32, "width": 8, "stage_depths": [1, 1, 1, 1], "heads": 4,
+            "output_width": 32,
+        },
+    ],
+    ids=lambda vision: vision["kind"],
+)  # fmt: skip
+def test_every_image_tower_learns(recipe, tmp_path, vision):
+    records = learn(recipe, tmp_path / "run", "vision", vision)
     assert records[-1]["contrastive_loss"] < 0.9 * records[0]["contrastive_loss"]
     assert records[-1]["validation_R@10"] > 0.35
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        {"kind": "transformer", "layers": 1, "heads": 2, "attention": "causal", "pooling": "first_eot"},
+        {"kind": "lstm", "layers": 1},
+        {"kind": "gru", "layers": 1, "bidirectional": True, "pooling": "mean"},
+    ],
+    ids=lambda text: text["kind"],
+)
+def test_every_text_tower_learns(recipe, tmp_path, text):
+    sizes = {"vocab_size": 500, "context_length": 16, "width": 32}
+    assert learn(recipe, tmp_path / "run", "text", sizes | text)[-1]["validation_R@10"] > 0.35
+
+
+def test_a_text_tower_pools_the_token_that_ends_every_text(recipe, tmp_path):
+    config = read_config(recipe, ["steps=1", "model.text.attention=causal", "model.text.pooling=first_eot"])
+    run = Run(config, tmp_path / "run")
+    run.train()
+    folder = export_run(tmp_path / "run", tmp_path / "model")
+    ids, mask = folder.tokenizer.encode(["red apple", "a much longer text, of many more words than can be read here"])
+    assert [row[real][-1] for row, real in zip(ids, mask, strict=True)] == [folder.config.text.eot_id] * 2
+
+
+def test_a_run_from_before_there_was_a_choice_of_text_towers_is_exported(config, tmp_path):
+    Run(config, tmp_path / "run").train()
+    path = tmp_path / "run" / "config.json"
+    tree = json.loads(path.read_text())
+    known = {"width", "layers", "heads", "mlp_ratio", "vocab_size", "context_length"}
+    tree["model"]["text"] = {key: value for key, value in tree["model"]["text"].items() if key in known}
+    path.write_text(json.dumps(tree))
+    assert export_run(tmp_path / "run", tmp_path / "model").config.text.kind == "transformer"
 
 
 def test_train_export_evaluate_by_command(recipe, tmp_path, capsys):
@@ -162,6 +203,8 @@ def test_a_damaged_or_missing_checkpoint_is_an_error(tmp_path):
         ("steps.more=1", "'steps' is a value, not a section"),
         ("model.vision.kind=lstm", "model.vision"),
         ("model.preprocess.size=32", "differ"),
+        ("model.text.kind=rnn", "model.text"),
+        ("model.text.pooling=last", "reads its padding"),
     ],
 )
 def test_a_wrong_configuration_is_named(recipe, tmp_path, capsys, override, complaint):
