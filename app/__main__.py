@@ -1,4 +1,4 @@
-"""The command line: `python -m app serve | add | search`.
+"""The command line: `python -m app serve | add | search | verify | reindex | backup`.
 
 Results go to stdout, everything else to stderr. The exit status is 0, 1 if the command failed, 2 if it was misused.
 """
@@ -19,6 +19,9 @@ _COMMANDS = {
     "serve": "run the service and its web page",
     "add": "add image files or whole folders; a second run adds only what is new",
     "search": "find pictures by words or by a picture",
+    "verify": "check that catalog, originals, vectors and index of a data folder agree",
+    "reindex": "make the vector index of a data folder anew from its catalog",
+    "backup": "copy a data folder while the service runs; a second run copies only what is new",
 }
 
 

@@ -1,106 +1,73 @@
-"""The catalog: an SQLite file with every record, its metadata and its vector. It is the truth, the index a copy.
+"""The catalog: an SQLite file with every record, its metadata and its vectors. It is the truth, the index a copy.
 
-A committed transaction survives `kill -9` and power loss: write-ahead log, `synchronous=FULL`. Readers never wait for
-the writer. There is one writer at a time, which the caller sees to.
+A committed change survives `kill -9` and power loss: write-ahead log, `synchronous=FULL`. Readers never wait for the
+writer. There is one writer at a time, which the caller sees to.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.disk import catalog_errors
 from app.errors import DataFolderError
+from app.migrations import migrate
+from app.record import Condition, Entry, Keys, Record, Vector, Vectors
+from app.snapshot import Snapshot, State
 
-Vector = NDArray[np.float32]
-"""(dim,), of unit length."""
-Vectors = NDArray[np.float32]
-"""(n, dim), each row of unit length."""
+__all__ = ["Catalog", "Change", "Condition", "Entry", "Keys", "Record", "Snapshot", "State", "Vector", "Vectors"]
 
-SCHEMA_VERSION = 1
-_SCHEMA = """
-CREATE TABLE images (
-    key INTEGER PRIMARY KEY AUTOINCREMENT,  -- also the key in the index; never used twice
-    id TEXT NOT NULL UNIQUE,
-    sha256 TEXT NOT NULL,
-    content_type TEXT NOT NULL,
-    bytes INTEGER NOT NULL,
-    width INTEGER NOT NULL,
-    height INTEGER NOT NULL,
-    created_at TEXT NOT NULL,
-    metadata TEXT NOT NULL
-) STRICT;
-CREATE INDEX images_by_sha256 ON images (sha256);
-CREATE TABLE vectors (
-    key INTEGER PRIMARY KEY REFERENCES images ON DELETE CASCADE,
-    fingerprint TEXT NOT NULL,  -- of the model that made the vector
-    vector BLOB NOT NULL  -- little-endian float32
-) STRICT;
-CREATE TABLE unreferenced (sha256 TEXT PRIMARY KEY) STRICT;  -- files whose last record went, perhaps not deleted yet
-CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-"""
-_COLUMNS = "key, id, sha256, content_type, bytes, width, height, created_at, metadata"
-_VECTOR = "SELECT 1 FROM vectors WHERE vectors.key = images.key AND fingerprint = ?"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """What is known of a picture before it is in the catalog."""
-
-    id: str
-    sha256: str
-    content_type: str
-    bytes: int
-    width: int
-    height: int
-    created_at: str
-    """RFC 3339, UTC."""
-    metadata: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record(Entry):
-    """A picture in the catalog."""
-
-    key: int
+_MOST_IDLE = 32
+_WAIT_SECONDS = 30
+_LARGEST_LOG = 64 * 2**20
+_LITTLE = 2**16
+"""Bytes; with fewer, SQLite cannot work."""
 
 
 class Catalog:
-    """Safe to use from several threads. Raises DataFolderError if the file is not a catalog of this version."""
+    """Safe to use from several threads. Raises DataFolderError if the file is not a catalog that can be read here.
+
+    Reading and writing raise StorageFull or StorageFault if the disk does not do its part.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._idle: deque[sqlite3.Connection] = deque()
         try:
             self._writer = self._connect()
-            self._prepare()
         except sqlite3.Error as error:
-            raise DataFolderError(f"The catalog {path} cannot be opened: {error}.") from error
+            raise self._unusable(error) from error
+        try:
+            self._writer.execute("PRAGMA journal_mode = WAL")
+            self._writer.execute("PRAGMA synchronous = FULL")
+            self._writer.execute(f"PRAGMA journal_size_limit = {_LARGEST_LOG}")
+            migrate(self._writer, path)
+        except BaseException as error:
+            self._writer.close()
+            if isinstance(error, sqlite3.Error):
+                raise self._unusable(error) from error
+            raise
+
+    def _unusable(self, error: sqlite3.Error) -> DataFolderError:
+        full = shutil.disk_usage(self._path.parent).free < _LITTLE
+        return DataFolderError(f"The catalog {self._path} cannot be opened: {'the disk is full' if full else error}.")
 
     def _connect(self) -> sqlite3.Connection:
         # isolation_level=None: transactions begin and end where this file says so
-        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30)
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=_WAIT_SECONDS)
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA temp_store = MEMORY")  # sorting needs no room on the disk
         return connection
-
-    def _prepare(self) -> None:
-        self._writer.execute("PRAGMA journal_mode = WAL")
-        self._writer.execute("PRAGMA synchronous = FULL")
-        (version,) = self._writer.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            self._writer.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-        elif version != SCHEMA_VERSION:
-            raise DataFolderError(
-                f"The catalog {self._path} is of version {version}; this Parallax reads {SCHEMA_VERSION}."
-            )
 
     def close(self) -> None:
         """Close every connection. No other thread may be using the catalog."""
@@ -109,157 +76,189 @@ class Catalog:
         self._writer.close()
 
     @contextmanager
-    def _reader(self) -> Iterator[sqlite3.Connection]:
-        try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection = self._connect()
-        try:
-            yield connection
-        finally:
-            self._idle.append(connection)
+    def snapshot(self) -> Iterator[Snapshot]:
+        """The state at this moment, until the block ends."""
+        with catalog_errors():
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                connection = self._connect()
+            kept = False
+            try:
+                connection.execute("BEGIN")
+                yield Snapshot(connection)
+                connection.execute("COMMIT")
+                kept = len(self._idle) < _MOST_IDLE
+            finally:
+                if kept:
+                    self._idle.append(connection)
+                else:  # also after an error, whatever it was: a new one is made soon enough
+                    connection.close()
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        self._writer.execute("BEGIN IMMEDIATE")
-        try:
-            yield self._writer
-            self._writer.execute("COMMIT")
-        except BaseException:
-            if self._writer.in_transaction:
-                self._writer.execute("ROLLBACK")
-            raise
+    def change(self) -> Iterator[Change]:
+        """Changes that are all on disk when the block has ended, or none of them if it raises."""
+        with catalog_errors():
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield Change(self._writer)
+                self._writer.execute("COMMIT")
+            finally:
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
 
-    def _select(self, tail: str, parameters: Sequence[object] = ()) -> list[Record]:
-        with self._reader() as connection:
-            rows = connection.execute(f"SELECT {_COLUMNS} FROM images {tail}", parameters).fetchall()
-        return [_record(row) for row in rows]
+    def shrink(self) -> None:
+        """Give back the room that the log takes, as far as readers and the disk allow. For the one who writes."""
+        with suppress(sqlite3.Error):
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
-    # Reading
+    # One question each; for several about the same state, take a snapshot
 
     def count(self) -> int:
-        with self._reader() as connection:
-            (count,) = connection.execute("SELECT count(*) FROM images").fetchone()
-        return int(count)
+        with self.snapshot() as snapshot:
+            return snapshot.count()
 
     def by_id(self, image_id: str) -> Record | None:
-        return next(iter(self._select("WHERE id = ?", (image_id,))), None)
+        with self.snapshot() as snapshot:
+            return snapshot.by_id(image_id)
 
     def by_sha256(self, sha256: str) -> Record | None:
         """The oldest record of these bytes."""
-        return next(iter(self._select("WHERE sha256 = ? ORDER BY key LIMIT 1", (sha256,))), None)
-
-    def by_keys(self, keys: Sequence[int]) -> dict[int, Record]:
-        """The records there are, of one moment."""
-        marks = ",".join("?" * len(keys))
-        return {record.key: record for record in self._select(f"WHERE key IN ({marks})", keys)}
-
-    def newest(self, limit: int, before: int | None = None) -> list[Record]:
-        """Newest first; with `before`, those older than that key."""
-        if before is None:
-            return self._select("ORDER BY key DESC LIMIT ?", (limit,))
-        return self._select("WHERE key < ? ORDER BY key DESC LIMIT ?", (before, limit))
-
-    def vector(self, key: int, fingerprint: str) -> Vector | None:
-        """None if there is none by this model."""
-        with self._reader() as connection:
-            query = "SELECT vector FROM vectors WHERE key = ? AND fingerprint = ?"
-            row = connection.execute(query, (key, fingerprint)).fetchone()
-        return None if row is None else _matrix([row[0]])[0]
-
-    def vectors(self, fingerprint: str, batch: int = 10_000) -> Iterator[tuple[list[int], Vectors]]:
-        """All vectors by one model, in the order of their keys: (keys, (n, dim)) a batch."""
-        with self._reader() as connection:
-            rows = connection.execute(
-                "SELECT key, vector FROM vectors WHERE fingerprint = ? ORDER BY key", (fingerprint,)
-            )
-            while some := rows.fetchmany(batch):
-                yield [key for key, _ in some], _matrix([vector for _, vector in some])
-
-    def count_without_vector(self, fingerprint: str) -> int:
-        """How many records have no vector by this model."""
-        with self._reader() as connection:
-            query = f"SELECT count(*) FROM images WHERE NOT EXISTS ({_VECTOR})"
-            (count,) = connection.execute(query, (fingerprint,)).fetchone()
-        return int(count)
-
-    def without_vector(self, fingerprint: str, after: int, limit: int) -> list[Record]:
-        """Some of them, in the order of their keys, from the first key after one."""
-        tail = f"WHERE NOT EXISTS ({_VECTOR}) AND key > ? ORDER BY key LIMIT ?"
-        return self._select(tail, (fingerprint, after, limit))
-
-    def unreferenced(self) -> list[str]:
-        """Hashes noted by `delete` that no record has taken up again."""
-        query = "SELECT sha256 FROM unreferenced WHERE sha256 NOT IN (SELECT sha256 FROM images)"
-        with self._reader() as connection:
-            return [sha256 for (sha256,) in connection.execute(query)]
+        with self.snapshot() as snapshot:
+            return snapshot.by_sha256(sha256)
 
     def note(self, name: str) -> str | None:
-        with self._reader() as connection:
-            row = connection.execute("SELECT value FROM notes WHERE name = ?", (name,)).fetchone()
-        return None if row is None else str(row[0])
+        with self.snapshot() as snapshot:
+            return snapshot.note(name)
 
-    # Writing: each call is one transaction, on disk when it returns
+
+class Change(Snapshot):
+    """What is being written: the catalog as it will be. It notes what the index has to follow."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        super().__init__(connection)
+        self.removed: list[int] = []
+        """Keys whose vectors are no longer valid."""
+        self.added: list[tuple[int, Vector]] = []
+        """Vectors that are valid from now on."""
+
+    def outcome(self) -> State:
+        """Names the catalog as it will be."""
+        return self._state()
 
     def insert(self, entries: Sequence[Entry], vectors: Vectors, fingerprint: str) -> list[Record]:
-        """Add records with their vectors (n, dim): all or none."""
+        """Add records with their vectors (n, dim)."""
+        columns = "id, sha256, content_type, bytes, width, height, created_at, metadata"
         records = []
-        with self._transaction() as connection:
-            for entry, vector in zip(entries, vectors, strict=True):
-                row = (entry.id, entry.sha256, entry.content_type, entry.bytes, entry.width, entry.height)
-                text = json.dumps(entry.metadata, ensure_ascii=False, allow_nan=False)
-                key = connection.execute(
-                    "INSERT INTO images (id, sha256, content_type, bytes, width, height, created_at, metadata)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    (*row, entry.created_at, text),
-                ).lastrowid
-                assert key is not None
-                connection.execute("INSERT INTO vectors VALUES (?, ?, ?)", (key, fingerprint, _blob(vector)))
-                records.append(_record((key, *row, entry.created_at, text)))
+        for entry in entries:
+            inserted = self._connection.execute(
+                f"INSERT INTO images ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (entry.id, *_content(entry), entry.created_at, _text(entry.metadata)),
+            )
+            assert inserted.lastrowid is not None
+            records.append(_record(inserted.lastrowid, entry))
+        self._set_vectors([record.key for record in records], vectors, fingerprint)
         return records
 
-    def delete(self, record: Record) -> bool:
-        """Remove a record. True if it was the last one of its file; the file is then noted as unreferenced."""
-        with self._transaction() as connection:
-            connection.execute("DELETE FROM images WHERE key = ?", (record.key,))
-            query = "SELECT EXISTS (SELECT 1 FROM images WHERE sha256 = ?)"
-            (used,) = connection.execute(query, (record.sha256,)).fetchone()
-            if not used:
-                connection.execute("INSERT OR IGNORE INTO unreferenced VALUES (?)", (record.sha256,))
-        return not used
+    def replace(self, record: Record, entry: Entry, vector: Vector, fingerprint: str) -> Record:
+        """Put another picture in a record's place. It keeps its id, its place in the list and its age."""
+        self._connection.execute(
+            "UPDATE images SET sha256 = ?, content_type = ?, bytes = ?, width = ?, height = ?, metadata = ?"
+            " WHERE key = ?",
+            (*_content(entry), _text(entry.metadata), record.key),
+        )
+        self._connection.execute("DELETE FROM vectors WHERE key = ?", (record.key,))  # those by other models too
+        self.removed.append(record.key)
+        self._set_vectors([record.key], vector[np.newaxis], fingerprint)
+        if record.sha256 != entry.sha256:
+            self._note_if_unreferenced(record.sha256)
+        return replace(_record(record.key, entry), created_at=record.created_at)
 
-    def forget_unreferenced(self) -> None:
-        with self._transaction() as connection:
-            connection.execute("DELETE FROM unreferenced")
+    def set_metadata(self, record: Record, metadata: dict[str, Any]) -> Record:
+        self._connection.execute("UPDATE images SET metadata = ? WHERE key = ?", (_text(metadata), record.key))
+        return replace(record, metadata=metadata)
 
-    def replace_vectors(self, keys: Iterable[int], vectors: Vectors, fingerprint: str) -> None:
-        rows = [(key, fingerprint, _blob(vector)) for key, vector in zip(keys, vectors, strict=True)]
-        with self._transaction() as connection:
-            connection.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", rows)
+    def delete(self, record: Record) -> None:
+        """Remove a record. If it was the last one of its file, the file is noted as unreferenced."""
+        self._connection.execute("DELETE FROM images WHERE key = ?", (record.key,))
+        self.removed.append(record.key)
+        self._note_if_unreferenced(record.sha256)
+
+    def _note_if_unreferenced(self, sha256: str) -> None:
+        if self.by_sha256(sha256) is None:
+            self._connection.execute("INSERT OR IGNORE INTO unreferenced VALUES (?)", (sha256,))
+
+    def forget_unreferenced(self, hashes: Iterable[str]) -> None:
+        """Files that are deleted."""
+        rows = [(sha256,) for sha256 in hashes]
+        self._connection.executemany("DELETE FROM unreferenced WHERE sha256 = ?", rows)
+
+    def add_vectors(self, records: Sequence[Record], vectors: Vectors, fingerprint: str) -> None:
+        """Give records that have no vector by this model one (n, dim). Those that changed meanwhile are left out."""
+        now = self.by_keys([record.key for record in records])
+        same = [
+            number
+            for number, record in enumerate(records)
+            if record.key in now
+            and now[record.key].sha256 == record.sha256
+            and self.vector(record.key, fingerprint) is None
+        ]
+        self._set_vectors([records[number].key for number in same], vectors[same], fingerprint)
+
+    def _set_vectors(self, keys: Sequence[int], vectors: Vectors, fingerprint: str) -> None:
+        self._connection.execute("INSERT OR IGNORE INTO models (fingerprint) VALUES (?)", (fingerprint,))
+        model = self._number("SELECT model FROM models WHERE fingerprint = ?", (fingerprint,))
+        rows = [(key, model, _blob(vector)) for key, vector in zip(keys, vectors, strict=True)]
+        self._connection.executemany("INSERT INTO vectors VALUES (?, ?, ?)", rows)
+        self.added += zip(keys, vectors, strict=True)
+
+    def drop_vectors(self, keys: Sequence[int], fingerprint: str) -> None:
+        """Remove vectors by a model that turned out to be none."""
+        query = "DELETE FROM vectors WHERE key = ? AND model = (SELECT model FROM models WHERE fingerprint = ?)"
+        self._connection.executemany(query, [(key, fingerprint) for key in keys])
+        self.removed += keys
+
+    def drop_other_vectors(self, fingerprint: str, limit: int) -> int:
+        """Remove vectors by other models where there is one by this model, `limit` at most. How many went."""
+        query = """
+            DELETE FROM vectors WHERE rowid IN (
+                SELECT other.rowid FROM vectors AS other JOIN models USING (model)
+                WHERE fingerprint <> ?1 AND EXISTS (
+                    SELECT 1 FROM vectors AS own JOIN models AS m ON m.model = own.model
+                    WHERE own.key = other.key AND m.fingerprint = ?1
+                ) LIMIT ?2
+            )
+        """
+        dropped = self._connection.execute(query, (fingerprint, limit)).rowcount
+        if not dropped:
+            self._connection.execute("DELETE FROM models WHERE model NOT IN (SELECT model FROM vectors)")
+        return dropped
 
     def set_note(self, name: str, value: str) -> None:
-        with self._transaction() as connection:
-            connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, value))
+        self._connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, value))
 
 
-def _record(row: Sequence[Any]) -> Record:
-    key, image_id, sha256, content_type, size, width, height, created_at, metadata = row
+def _content(entry: Entry) -> tuple[str, str, int, int, int]:
+    return entry.sha256, entry.content_type, entry.bytes, entry.width, entry.height
+
+
+def _record(key: int, entry: Entry) -> Record:
     return Record(
         key=key,
-        id=image_id,
-        sha256=sha256,
-        content_type=content_type,
-        bytes=size,
-        width=width,
-        height=height,
-        created_at=created_at,
-        metadata=json.loads(metadata),
+        id=entry.id,
+        sha256=entry.sha256,
+        content_type=entry.content_type,
+        bytes=entry.bytes,
+        width=entry.width,
+        height=entry.height,
+        created_at=entry.created_at,
+        metadata=entry.metadata,
     )
+
+
+def _text(metadata: dict[str, Any]) -> str:
+    return json.dumps(metadata, ensure_ascii=False, allow_nan=False)
 
 
 def _blob(vector: NDArray[np.float32]) -> bytes:
     return vector.astype("<f4").tobytes()
-
-
-def _matrix(blobs: Sequence[bytes]) -> Vectors:
-    return np.frombuffer(b"".join(blobs), dtype="<f4").reshape(len(blobs), -1).astype(np.float32)

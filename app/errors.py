@@ -9,6 +9,10 @@ class InvalidRequest(ParallaxError):
     """The request is well-formed HTTP, but says something that cannot be done."""
 
 
+class InvalidFilter(InvalidRequest):
+    """A filter says something that is not in its language; the sentence names the place."""
+
+
 class NotFound(ParallaxError):
     """There is no picture with this id."""
 
@@ -29,12 +33,40 @@ class Overloaded(ParallaxError):
     """More requests are waiting than the queue holds."""
 
 
+class TooLate(ParallaxError):
+    """The request waited for longer than it may."""
+
+
+class Abandoned(ParallaxError):
+    """The client closed the connection before its request was answered."""
+
+
+class UnfetchableURL(ParallaxError):
+    """The picture at an address of the web cannot be had, or may not."""
+
+
 class EncoderFault(ParallaxError):
     """The model failed on an input that it should take."""
 
 
 class DataFolderError(ParallaxError):
     """The data folder cannot be used."""
+
+
+class IndexUnfit(ParallaxError):
+    """The index on disk does not fit the catalog or the model, or is damaged."""
+
+
+class StorageError(ParallaxError):
+    """The data folder did not take or give what it should."""
+
+
+class StorageFull(StorageError):
+    """There is no room on the disk of the data folder."""
+
+
+class StorageFault(StorageError):
+    """The data folder cannot be read or written: it was made read-only, or the disk fails."""
 
 
 class CannotListen(ParallaxError):

@@ -1,81 +1,67 @@
-"""What the service does, without HTTP: add, delete and search pictures.
+"""What the service does, without HTTP: add, change, delete, search and classify pictures.
 
-A picture travels one way: bytes, decoded picture, preprocessed row, batch, vector, store. Every method blocks, and may
-be called from many threads.
+Every method blocks, and may be called from many threads.
 """
 
 from __future__ import annotations
 
-import hashlib
-import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self, TypeVar
 
 import numpy as np
 
-from app.catalog import Entry, Record, Vector
-from app.errors import InvalidRequest
+from app.classifier import Verdict, verdicts
+from app.errors import OriginalLost
 from app.folder import DataFolder
-from app.identifier import RULE, is_valid, new_id
-from app.lane import Encoder, Lane
-from app.metadata import Metadata
-from app.originals import Staged, thumbnail
-from app.store import Added, Candidate, Hit, Store
+from app.intake import CHUNK, Intake, Upload
+from app.lane import Encoder, Lane, Row
+from app.metadata import Metadata, patched
+from app.originals import thumbnail
+from app.queries import Part, QueryEncoder, Source, Words
+from app.record import EVERY, Condition, Record, Vector, Vectors
+from app.relevance import BACKGROUND, calibration_of
+from app.store import Added, Put, Store
 from model.errors import ParallaxError
 from model.picture import Picture, decode
 
-CHUNK = 64
-"""Pictures that become durable together: a commit waits for the disk once, however many rows it holds."""
+T = TypeVar("T")
 
-log = logging.getLogger("parallax")
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """A picture to add."""
-
-    data: bytes
-    id: str | None = None
-    metadata: Metadata = field(default_factory=dict)
+__all__ = ["CHUNK", "Gallery", "Match", "Upload"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Prepared:
-    """A picture that can be added as soon as the model has its vector."""
+class Match:
+    """A search result."""
 
-    entry: Entry
-    vector: Future[Vector]
-    thumbnail: bytes
-    staged: Staged
-    named: bool
+    record: Record
+    score: float
+    """Cosine similarity, -1 to 1."""
+    relevance: float
+    """0 to 1; see app/relevance.py."""
 
 
 class Gallery:
-    """The pictures of a data folder, searchable by what they show. Context manager.
-
-    `encode_missing` comes first if the folder was filled with another model.
-    """
+    """The pictures of a data folder, searchable by what they show. Context manager."""
 
     def __init__(self, folder: DataFolder, encoder: Encoder, *, max_pixels: int) -> None:
-        self._encoder, self._max_pixels = encoder, max_pixels
+        self.encoder, self._max_pixels = encoder, max_pixels
+        self._calibration = calibration_of(encoder)
         self._store = Store(folder, dim=encoder.dim, fingerprint=encoder.fingerprint)
         self._lane = Lane(encoder)
         # Decoding takes a core and, for the largest pictures, a gigabyte. Uploads and searches have some slots each, so
         # that neither waits for the other.
         slots = min(4, os.cpu_count() or 1)
-        self._decoders = ThreadPoolExecutor(slots, thread_name_prefix="decode")
         self._query_slots = threading.BoundedSemaphore(slots)
+        self._intake = Intake(self._store, encoder, self._lane, decode=self._decode, slots=slots)
+        self._queries = QueryEncoder(encoder, self._lane, row=self._row, kept=self._kept)
 
     def close(self) -> None:
         """Finish accepted work and close the files."""
-        self._decoders.shutdown()
+        self._intake.close()
         self._lane.close()
         self._store.close()
 
@@ -87,55 +73,92 @@ class Gallery:
     ) -> None:
         self.close()
 
+    # Reading
+
     def __len__(self) -> int:
         return self._store.catalog.count()
-
-    # Reading
 
     def get(self, image_id: str) -> Record:
         """Raises NotFound."""
         return self._store.get(image_id)
 
+    def find(self, image_id: str) -> Record | None:
+        """None if it is not there."""
+        return self._store.catalog.by_id(image_id)
+
     def has(self, image_id: str) -> bool:
-        return self._store.catalog.by_id(image_id) is not None
+        return self.find(image_id) is not None
 
-    def newest(self, limit: int, before: int | None = None) -> list[Record]:
-        """Newest first; with `before`, those older than the record of that key."""
-        return self._store.catalog.newest(limit, before)
+    def page(self, limit: int, before: int | None = None, condition: Condition = EVERY) -> tuple[list[Record], int]:
+        """Records that meet a condition, newest first, from those older than the key `before`; and how many meet it."""
+        with self._store.catalog.snapshot() as records:
+            return records.newest(limit, before, condition), records.count(condition)
 
-    def content(self, record: Record) -> Path:
-        """The file with the original bytes. Raises OriginalLost."""
-        return self._store.content(record)
+    def content(self, image_id: str) -> tuple[Record, BinaryIO]:
+        """A record, and its original bytes, opened. Raises NotFound or OriginalLost."""
+        return self._of_current(image_id, lambda record: self._store.content(record).open("rb"))
 
-    def thumbnail(self, record: Record) -> bytes:
-        """A small WebP; made again if it is missing. Raises OriginalLost."""
+    def thumbnail(self, image_id: str) -> tuple[Record, bytes]:
+        """A record, and a small WebP of it, made again if it is missing. Raises NotFound or OriginalLost."""
+        return self._of_current(image_id, self._thumbnail)
+
+    def _thumbnail(self, record: Record) -> bytes:
         originals = self._store.originals
         small = originals.read_thumbnail(record.sha256)
         if small is None:
             with self._query_slots:
-                small = thumbnail(self._decode(self.content(record).read_bytes()).drawn)
+                small = thumbnail(self._decode(self._store.original(record)).drawn)
             originals.write_thumbnail(record.sha256, small)
         return small
 
+    def _of_current(self, image_id: str, read: Callable[[Record], T]) -> tuple[Record, T]:
+        """What is read of a record's file; of its next one, if the picture is replaced in this very moment."""
+        while True:
+            record = self.get(image_id)
+            try:
+                return record, read(record)
+            except FileNotFoundError:
+                continue
+            except OriginalLost:
+                if self.get(image_id).sha256 == record.sha256:
+                    raise
+
     # Searching
 
-    def search_text(self, text: str, limit: int, offset: int = 0) -> list[Hit]:
-        """The pictures that show what the words say, best first."""
-        return self._store.nearest(self._lane.text(text).result(), limit, offset)
+    def search(
+        self,
+        parts: Sequence[Part],
+        *,
+        limit: int,
+        offset: int = 0,
+        condition: Condition = EVERY,
+        min_relevance: float | None = None,
+    ) -> list[Match]:
+        """The pictures nearest to the parts together, best first, among those that meet a condition.
 
-    def search_picture(self, data: bytes, limit: int, offset: int = 0) -> list[Hit]:
-        """The pictures that look like this one. Raises PictureError if the bytes are not a picture."""
-        with self._query_slots:
-            row = self._encoder.preprocess(self._decode(data).image)
-        return self._store.nearest(self._lane.query(row).result(), limit, offset)
+        Raises what `QueryEncoder.query` raises, and NotReady.
+        """
+        self._store.index.check()
+        query = self._queries.query(parts)
+        with self._store.index.view() as view:
+            keys = None if condition == EVERY else view.records.keys(condition)
+            hits = view.nearest(query.vector, limit, offset, keys)
+            background = view.index.sample_scores(query.vector, BACKGROUND)
+        scores = np.array([hit.score for hit in hits], dtype=np.float32)
+        probabilities = self._calibration.probability(query.kind, scores, background).clip(0, 1).tolist()
+        relevances = [round(probability, 4) for probability in probabilities]  # as answered, so that it can be a cutoff
+        matches = [Match(hit.record, hit.score, relevance) for hit, relevance in zip(hits, relevances, strict=True)]
+        return [match for match in matches if min_relevance is None or match.relevance >= min_relevance]
 
-    def search_like(self, image_id: str, limit: int, offset: int = 0) -> list[Hit]:
-        """As `search_picture` with a picture that is here; it is itself the first result. Raises NotFound."""
-        record = self.get(image_id)
-        vector = self._store.vector(record)
-        if vector is None:
-            return self.search_picture(self.content(record).read_bytes(), limit, offset)
-        return self._store.nearest(vector, limit, offset)
+    def classify(self, source: Source, labels: Sequence[str], template: str = "{}") -> list[Verdict]:
+        """Which of the labels fits a picture, best first. Raises what `encode` raises."""
+        sentences = [Words(template.replace("{}", label)) for label in labels]
+        picture, *texts = self.encode([source, *sentences])
+        return verdicts(labels, picture, np.stack(texts), self.encoder.logit_scale)
+
+    def encode(self, sources: Sequence[Source]) -> Vectors:
+        """A unit vector of each (n, dim). Raises PictureError, InvalidRequest or NotFound."""
+        return self._queries.vectors(sources)
 
     # Writing
 
@@ -148,79 +171,59 @@ class Gallery:
 
     def add_many(self, uploads: Iterable[Upload]) -> list[Added | ParallaxError]:
         """Add pictures, each for itself: its record, or what is wrong with it. In the order given."""
-        return [outcome for chunk in _chunks(uploads) for outcome in self._add_chunk(chunk)]
+        return self._intake.add_many(uploads)
 
-    def _add_chunk(self, chunk: Sequence[tuple[Upload, str]]) -> list[Added | ParallaxError]:
-        preparing = [self._decoders.submit(self._prepare, upload, sha256) for upload, sha256 in chunk]
-        try:
-            prepared = [one.result() for one in preparing]
-            outcomes = [_candidate(one) if isinstance(one, _Prepared) else one for one in prepared]
-            added = iter(self._store.add([one for one in outcomes if isinstance(one, Candidate)]))
-            return [next(added) if isinstance(one, Candidate) else one for one in outcomes]
-        finally:
-            done = [one.result() for one in preparing if one.exception() is None]
-            self._store.originals.discard(one.staged for one in done if isinstance(one, _Prepared))
+    def put(self, upload: Upload) -> Put:
+        """Add a picture under its id, or put it in the place of the one that is there. Raises as `add`, but IdTaken."""
+        return self._intake.put(upload)
 
-    def _prepare(self, upload: Upload, sha256: str) -> _Prepared | Added | ParallaxError:
-        """What needs no order among uploads: decode, once, for vector and thumbnail; write the original to disk."""
-        try:
-            if upload.id is not None:
-                self._check_id(upload.id)
-            elif twin := self._store.catalog.by_sha256(sha256):
-                return Added(twin, duplicate=True)
-            picture = self._decode(upload.data)
-            entry = Entry(
-                id=upload.id or new_id(),
-                sha256=sha256,
-                content_type=picture.content_type,
-                bytes=len(upload.data),
-                width=picture.width,
-                height=picture.height,
-                created_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-                metadata=upload.metadata,
-            )
-            vector = self._lane.upload(self._encoder.preprocess(picture.image))
-            small = thumbnail(picture.drawn)
-            staged = self._store.originals.stage(sha256, upload.data)
-            return _Prepared(entry, vector, small, staged, named=upload.id is not None)
-        except ParallaxError as error:
-            return error
-
-    def _check_id(self, image_id: str) -> None:
-        if not is_valid(image_id):
-            raise InvalidRequest(f"The id {image_id!r} cannot be used: an id has {RULE}.")
-        if taken := self._store.id_taken(image_id):
-            raise taken
-
-    def _decode(self, data: bytes) -> Picture:
-        return decode(data, max_pixels=self._max_pixels)
+    def patch(self, image_id: str, patch: Metadata) -> Record:
+        """Change metadata by a JSON merge patch. Raises NotFound, and InvalidRequest if they become too large."""
+        return self._store.update_metadata(image_id, lambda metadata: patched(metadata, patch))
 
     def delete(self, image_id: str) -> None:
         """Remove a picture; when this returns, no search finds it. Raises NotFound."""
         self._store.delete(image_id)
 
+    # Opening: searches raise NotReady before
+
+    @property
+    def indexed(self) -> int:
+        """Vectors that are searched."""
+        return len(self._store.index)
+
     def encode_missing(self, report: Callable[[int, int], None], stop: threading.Event) -> None:
-        """Make the vectors that this model has not made yet, from the originals.
+        """Make the vectors that this model has not made yet, from the originals."""
+        self._intake.encode_missing(report, stop)
 
-        `report` is told how many of how many are done. A picture whose original is lost stays without a vector.
-        """
-        total, done, last = self._store.count_without_vector(), 0, 0
-        report(done, total)
-        while not stop.is_set() and (chunk := self._store.without_vector(last, CHUNK)):
-            encoding = list(zip(chunk, self._decoders.map(self._encode_again, chunk), strict=True))
-            encoded = [(record, vector.result()) for record, vector in encoding if vector is not None]
-            if encoded:
-                self._store.set_vectors([record for record, _ in encoded], np.stack([vector for _, vector in encoded]))
-            done, last = done + len(chunk), chunk[-1].key
-            report(done, total)
+    def encode_anew(self, report: Callable[[int, int], None], stop: threading.Event) -> None:
+        """As `encode_missing`, damaged vectors too; and trust no index that is on disk."""
+        self._store.index.forget_file()
+        self._store.drop_damaged_vectors()
+        self._intake.encode_missing(report, stop)
 
-    def _encode_again(self, record: Record) -> Future[Vector] | None:
-        try:
-            picture = self._decode(self.content(record).read_bytes())
-        except ParallaxError as error:
-            log.error("the picture %s cannot be searched for: %s", record.id, error)
-            return None
-        return self._lane.upload(self._encoder.preprocess(picture.image))
+    def open_index(self, report: Callable[[int, int], None], stop: threading.Event) -> None:
+        """Let searches in: read the index from its file, or make it from the catalog."""
+        self._store.index.open(report)
+        self._store.drop_other_vectors(stop)
+
+    def save_index(self) -> None:
+        """Keep the index for the next start, so far as it is."""
+        self._store.index.save()
+
+    def wait_because(self, sentence: str) -> None:
+        """What searches are told until then."""
+        self._store.index.not_ready = sentence
+
+    # For those who watch over the process
+
+    def waiting_for_model(self) -> dict[str, int]:
+        """How many inputs of each kind wait."""
+        return self._lane.waiting()
+
+    def seconds_at_batch(self) -> float:
+        """For how long the model has been at the batch that it is at."""
+        return self._lane.seconds_at_batch()
 
     # Facts about the folder that outlive the process
 
@@ -230,29 +233,21 @@ class Gallery:
     def set_note(self, name: str, value: str) -> None:
         self._store.set_note(name, value)
 
+    # Decoding
 
-def _chunks(uploads: Iterable[Upload]) -> Iterator[list[tuple[Upload, str]]]:
-    """Uploads with the SHA-256 of their bytes, so many at a time; a repeated picture or id begins a new chunk.
+    def _decode(self, data: bytes) -> Picture:
+        return decode(data, max_pixels=self._max_pixels)
 
-    A chunk is one transaction, so what repeats must come after it to find the first one in the catalog.
-    """
-    chunk: list[tuple[Upload, str]] = []
-    seen: set[str] = set()
-    for upload in uploads:
-        sha256 = hashlib.sha256(upload.data).hexdigest()
-        marks = {sha256} if upload.id is None else {sha256, f"id {upload.id}"}
-        if len(chunk) == CHUNK or seen & marks:
-            yield chunk
-            chunk, seen = [], set()
-        chunk.append((upload, sha256))
-        seen |= marks
-    if chunk:
-        yield chunk
+    def _row(self, data: bytes) -> Row:
+        """A picture to search with, on its way to the model."""
+        with self._query_slots:
+            return self.encoder.preprocess(self._decode(data).image)
 
+    def _kept(self, image_id: str) -> Vector | bytes:
+        """The vector of a picture that is here, or its bytes if this model has not encoded it. Raises NotFound."""
+        _, kept = self._of_current(image_id, self._vector_or_original)
+        return kept
 
-def _candidate(prepared: _Prepared) -> Candidate | ParallaxError:
-    try:
-        vector = prepared.vector.result()
-    except ParallaxError as error:
-        return error
-    return Candidate(prepared.entry, vector, prepared.thumbnail, prepared.staged, prepared.named)
+    def _vector_or_original(self, record: Record) -> Vector | bytes:
+        vector = self._store.vector(record)
+        return self._store.original(record) if vector is None else vector

@@ -16,6 +16,10 @@ class HeadAsGet:
             await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
 
         if scope["type"] == "http" and scope["method"] == "HEAD":
-            await self._app({**scope, "method": "GET"}, receive, send_head)
+            as_get = {**scope, "method": "GET"}
+            try:
+                await self._app(as_get, receive, send_head)
+            finally:
+                scope["route"] = as_get.get("route")  # for the log and the metrics, which are further out
         else:
             await self._app(scope, receive, send)

@@ -3,12 +3,14 @@
 A single thread runs the model, so that requests do not fight over the cores and rows that wait are encoded together.
 Three queues take turns, batch by batch: a search waits for one batch of uploads at most, and uploads never starve.
 A queue that is full makes its callers wait; how many callers there can be is decided at the door (`admission.py`).
+What a request no longer waits for (`claim.py`) is dropped before it reaches the model.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -19,7 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from app import metrics
 from app.catalog import Vector, Vectors
+from app.claim import claimed
 from app.errors import EncoderFault
 
 Row = NDArray[Any]
@@ -37,6 +41,10 @@ class Encoder(Protocol):
     def name(self) -> str: ...
     @property
     def fingerprint(self) -> str: ...
+    @property
+    def logit_scale(self) -> float: ...
+    @property
+    def logit_bias(self) -> float: ...
     def preprocess(self, image: Image.Image) -> Row: ...
     def encode_pixels(self, batch: Sequence[Row]) -> Vectors: ...
     def encode_texts(self, texts: Sequence[str]) -> Vectors: ...
@@ -44,6 +52,7 @@ class Encoder(Protocol):
 
 @dataclass(eq=False, slots=True)
 class _Queue:
+    kind: str
     encode: Callable[[Sequence[Any]], Vectors]
     waiting: deque[tuple[Any, Future[Vector]]] = field(default_factory=deque)
 
@@ -51,17 +60,19 @@ class _Queue:
 class Lane:
     """Encodes for many threads at once. Each method queues one input and gives a future of its vector.
 
-    The future raises EncoderFault if the model fails on that input; its neighbours in the batch are not harmed.
+    The future raises EncoderFault if the model fails on that input; its neighbours in the batch are not harmed. It is
+    cancelled when the claim in force is dropped before the model has been given the input.
     """
 
     def __init__(self, encoder: Encoder, *, batch: int = 32, room: int = 256) -> None:
         self._dim, self._batch, self._room = encoder.dim, batch, room
-        self._texts = _Queue(encoder.encode_texts)
-        self._queries = _Queue(encoder.encode_pixels)
-        self._uploads = _Queue(encoder.encode_pixels)
+        self._texts = _Queue("texts", encoder.encode_texts)
+        self._queries = _Queue("queries", encoder.encode_pixels)
+        self._uploads = _Queue("uploads", encoder.encode_pixels)
         self._turns = deque([self._texts, self._queries, self._uploads])
         self._changed = threading.Condition()
         self._closing = False
+        self._batch_began: float | None = None
         self._thread = threading.Thread(target=self._work, name="lane")
         self._thread.start()
 
@@ -76,6 +87,15 @@ class Lane:
         """A picture to keep."""
         return self._put(self._uploads, row)
 
+    def seconds_at_batch(self) -> float:
+        """For how long the model has been at the batch that it is at."""
+        began = self._batch_began
+        return 0.0 if began is None else time.monotonic() - began
+
+    def waiting(self) -> dict[str, int]:
+        """How many inputs of each kind wait for the model."""
+        return {queue.kind: len(queue.waiting) for queue in (self._texts, self._queries, self._uploads)}
+
     def close(self) -> None:
         """Finish what is queued, then stop."""
         with self._changed:
@@ -85,6 +105,7 @@ class Lane:
 
     def _put(self, queue: _Queue, item: object) -> Future[Vector]:
         future: Future[Vector] = Future()
+        claimed(future)
         with self._changed:
             self._changed.wait_for(lambda: len(queue.waiting) < self._room)
             queue.waiting.append((item, future))
@@ -100,20 +121,34 @@ class Lane:
                     return
                 self._turns.remove(queue)
                 self._turns.append(queue)
-                jobs = [queue.waiting.popleft() for _ in range(min(self._batch, len(queue.waiting)))]
+                jobs = self._next_batch(queue)
                 self._changed.notify_all()
-            self._run(queue.encode, jobs)
+            if jobs:
+                metrics.BATCH_SIZE.labels(queue.kind).observe(len(jobs))
+                self._batch_began = time.monotonic()
+                with metrics.ENCODE_SECONDS.labels(queue.kind).time():
+                    self._run(queue, jobs)
+                self._batch_began = None
 
-    def _run(self, encode: Callable[[Sequence[Any]], Vectors], jobs: Sequence[tuple[Any, Future[Vector]]]) -> None:
+    def _next_batch(self, queue: _Queue) -> list[tuple[Any, Future[Vector]]]:
+        jobs: list[tuple[Any, Future[Vector]]] = []
+        while queue.waiting and len(jobs) < self._batch:
+            item, future = queue.waiting.popleft()
+            if future.set_running_or_notify_cancel():
+                jobs.append((item, future))
+        return jobs
+
+    def _run(self, queue: _Queue, jobs: Sequence[tuple[Any, Future[Vector]]]) -> None:
         try:
-            vectors = encode([item for item, _ in jobs])  # (n, dim)
+            vectors = queue.encode([item for item, _ in jobs])  # (n, dim)
             if vectors.shape != (len(jobs), self._dim) or not np.isfinite(vectors).all():
                 raise ValueError(f"the model gave {vectors.shape}, or numbers that are not finite")
         except Exception as error:
             if len(jobs) > 1:  # so that only the one at fault fails
                 for job in jobs:
-                    self._run(encode, [job])
+                    self._run(queue, [job])
                 return
+            metrics.ENCODE_ERRORS.labels(queue.kind).inc()
             log.exception("the model failed on one input")
             fault = EncoderFault("The model failed on this input.")
             fault.__cause__ = error

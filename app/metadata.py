@@ -1,11 +1,12 @@
-"""Metadata as users send it: one JSON object a picture, of bounded size and depth."""
+"""Metadata as users send and change it: one JSON object a picture, of bounded size and depth."""
 
 from __future__ import annotations
 
 import json
-from typing import Any, NoReturn
+from typing import Any
 
 from app.errors import InvalidRequest
+from app.json_text import kind_of, read_json
 
 Metadata = dict[str, Any]
 
@@ -20,36 +21,59 @@ def parse_metadata(text: str | None, count: int) -> list[Metadata]:
     """
     if text is None or not text.strip():
         return [{} for _ in range(count)]
-    try:
-        value = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise InvalidRequest(f"The metadata is not valid JSON: {error}.") from None
+    value = _read("metadata", text)
     if isinstance(value, list):
         if len(value) != count:
             raise InvalidRequest(
                 f"The metadata is an array of {len(value)}, but there are {count} files: one each, please."
             )
-        return [_checked(item) for item in value]
-    return [_checked(value)] * count
+        return [_checked("metadata of a picture", item) for item in value]
+    return [_checked("metadata of a picture", value)] * count
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
+def parse_patch(body: bytes) -> Metadata:
+    """A merge patch of metadata: bare, or as a record shows metadata, `{"metadata": {…}}` with nothing beside.
+
+    Raises InvalidRequest.
+    """
+    value = _read("merge patch", body)
+    if isinstance(value, dict) and list(value) == ["metadata"] and isinstance(value["metadata"], dict):
+        value = value["metadata"]
+    return _checked("merge patch", value)
 
 
-def _checked(value: object) -> Metadata:
-    if not isinstance(value, dict):
-        raise InvalidRequest(
-            f'The metadata of a picture is a JSON object, such as {{"place": "Oslo"}}, not {_kind(value)}.'
-        )
-    if _depth(value) > MAX_DEPTH:
-        raise InvalidRequest(f"The metadata is nested more than {MAX_DEPTH} deep.")
+def patched(metadata: Metadata, patch: Metadata) -> Metadata:
+    """The metadata after a JSON merge patch (RFC 7396). Raises InvalidRequest if they become too large or too deep."""
+    return _checked("patched metadata", _merged(metadata, patch))
+
+
+def _merged(target: object, patch: object) -> Any:
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = _merged(merged.get(name), value)
+    return merged
+
+
+def _read(what: str, text: str | bytes) -> Any:
     try:
-        size = len(json.dumps(value, ensure_ascii=False, allow_nan=False).encode())
-    except ValueError:  # 1e999 is read as infinity; "\ud800" is half a character
-        raise InvalidRequest("The metadata holds a number or a character that JSON in UTF-8 cannot express.") from None
+        return read_json(text)
+    except ValueError as error:
+        raise InvalidRequest(f"The {what} cannot be read: {error}.") from None
+
+
+def _checked(what: str, value: object) -> Metadata:
+    if not isinstance(value, dict):
+        raise InvalidRequest(f'The {what} is a JSON object, such as {{"place": "Oslo"}}, not {kind_of(value)}.')
+    if _depth(value) > MAX_DEPTH:
+        raise InvalidRequest(f"The {what} may be nested {MAX_DEPTH} deep at most.")
+    size = len(json.dumps(value, ensure_ascii=False).encode())
     if size > MAX_BYTES:
-        raise InvalidRequest(f"The metadata of a picture takes {size:,} bytes; the limit is {MAX_BYTES:,}.")
+        raise InvalidRequest(f"The {what} takes {size:,} bytes; the limit is {MAX_BYTES:,}.")
     return value
 
 
@@ -63,8 +87,3 @@ def _depth(value: object) -> int:
             for child in (item.values() if isinstance(item, dict) else item if isinstance(item, list) else ())
         ]
     return deepest
-
-
-def _kind(value: object) -> str:
-    names = {list: "an array", str: "a string", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "a number")

@@ -12,12 +12,20 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import errors
+from app.dialects import dialect_of
+from app.logs import request_id
 from app.schemas import Problem
 from model.errors import BrokenPicture, EmptyPicture, ParallaxError, TooManyPixels, UnsupportedPicture
 
 log = logging.getLogger("parallax")
+
+CLIENT_GONE = 499
+"""No answer reaches anybody; in the log and the metrics such requests have this status, as in nginx."""
+
+_INSIDE = "Something went wrong inside the service. Its log says what, under the id of this request."
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +48,24 @@ _KINDS: Mapping[type[ParallaxError], _Kind] = {
     errors.IdTaken: _Kind(409, "id-taken", "The id is taken"),
     errors.OriginalLost: _Kind(500, "original-lost", "The file is missing"),
     errors.EncoderFault: _Kind(500, "encoder-fault", "The model failed"),
+    errors.StorageFull: _Kind(507, "storage-full", "The disk is full"),
+    errors.StorageFault: _Kind(503, "storage-fault", "The data folder cannot be used", retry_after=5),
+    errors.UnfetchableURL: _Kind(422, "unfetchable-url", "The picture cannot be fetched"),
     errors.NotReady: _Kind(503, "not-ready", "Not ready yet", retry_after=2),
+    errors.TooLate: _Kind(503, "too-late", "The service is too busy", retry_after=2),
     errors.Overloaded: _Kind(429, "overloaded", "Too many requests", retry_after=1),
+    errors.Abandoned: _Kind(CLIENT_GONE, "abandoned", "The client has gone"),
 }
 
 
 def problem_of(error: ParallaxError) -> Problem:
-    """What to tell a client about an error of ours."""
+    """What to tell a client about an error of ours. What went wrong inside is for the log alone."""
     kind = _kind(error)
-    return Problem(type=f"urn:parallax:problem:{kind.slug}", title=kind.title, status=kind.status, detail=str(error))
+    detail = str(error)
+    if kind.status == 500:
+        log.error("%s: %s", kind.slug, error, exc_info=error)
+        detail = _INSIDE
+    return Problem(type=f"urn:parallax:problem:{kind.slug}", title=kind.title, status=kind.status, detail=detail)
 
 
 def _kind(error: ParallaxError) -> _Kind:
@@ -56,22 +73,31 @@ def _kind(error: ParallaxError) -> _Kind:
 
 
 class ProblemResponse(JSONResponse):
-    """A problem on its way out."""
+    """A problem on its way out; where another API's dialect is spoken, it is said in that."""
 
     media_type = "application/problem+json"
 
     def __init__(self, problem: Problem, headers: Mapping[str, str] | None = None, **extensions: Any) -> None:
+        if problem.status == 500:
+            extensions["request_id"] = request_id.get()
         content = problem.model_dump(mode="json") | extensions
         super().__init__(content, status_code=problem.status, headers=headers)
+        self._problem, self._extensions = problem, extensions
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if (speak := dialect_of(scope.get("path", ""))) is not None:
+            self.status_code, content = speak(self._problem, self._extensions)
+            self.body = self.render(content)
+            self.headers.update({"Content-Type": "application/json", "Content-Length": str(len(self.body))})
+        await super().__call__(scope, receive, send)
 
 
 def install_problems(app: FastAPI) -> None:
-    """Answer every error of the application with a problem."""
+    """Answer every error that somebody thought of with a problem; `CatchAll` has the rest."""
     handlers: dict[type[Exception], Callable[[Request, Any], Awaitable[ProblemResponse]]] = {
         ParallaxError: _on_parallax_error,
         RequestValidationError: _on_validation_error,
         HTTPException: _on_http_exception,
-        Exception: _on_anything_else,
     }
     for cls, handler in handlers.items():
         app.add_exception_handler(cls, handler)
@@ -85,7 +111,9 @@ async def _on_parallax_error(_: Request, error: ParallaxError) -> ProblemRespons
 
 async def _on_validation_error(_: Request, error: RequestValidationError) -> ProblemResponse:
     # What was sent is left out of the answer: it may be large, secret, or no valid JSON.
-    faults = [{"at": _place(fault["loc"]), "fault": fault["msg"]} for fault in error.errors()]
+    faults = [
+        {"at": _place(fault["loc"]), "fault": fault["msg"].removeprefix("Value error, ")} for fault in error.errors()
+    ]
     detail = "; ".join(f"{fault['at']}: {fault['fault']}" for fault in faults) + "."
     problem = problem_of(errors.InvalidRequest(detail))
     return ProblemResponse(problem, faults=faults)
@@ -96,11 +124,18 @@ def _place(location: tuple[str | int, ...]) -> str:
     return ".".join(map(str, location)) or "body"
 
 
-async def _on_http_exception(_: Request, error: HTTPException) -> ProblemResponse:
+async def _on_http_exception(request: Request, error: HTTPException) -> ProblemResponse:
     title = HTTPStatus(error.status_code).phrase
     detail = _SENTENCES.get(error.status_code, str(error.detail)) if error.detail == title else str(error.detail)
     problem = Problem(type="about:blank", title=title, status=error.status_code, detail=detail)
-    return ProblemResponse(problem, error.headers)
+    return ProblemResponse(problem, _allowed(request) if error.status_code == 405 else error.headers)
+
+
+def _allowed(request: Request) -> dict[str, str]:
+    """The methods of this address: all of them, where the framework names those of one of its routes."""
+    described = request.app.openapi()["paths"].get(getattr(request.scope.get("route"), "path", None), {"get": None})
+    methods = {method.upper() for method in described}
+    return {"Allow": ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))}
 
 
 _SENTENCES = {
@@ -109,7 +144,25 @@ _SENTENCES = {
 }
 
 
-async def _on_anything_else(request: Request, error: Exception) -> ProblemResponse:
-    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    detail = "Something went wrong here. The log of the service says what."
-    return ProblemResponse(Problem(type="about:blank", title="Internal Server Error", status=500, detail=detail))
+class CatchAll:
+    """ASGI middleware: an error that nobody thought of is a 500 with the request's id, and a traceback in the log."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def send_noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_noted)
+        except Exception as error:
+            if begun or scope["type"] != "http":  # too late for another answer: the server closes the connection
+                raise
+            log.error("%s %s failed", scope["method"], scope["path"], exc_info=error)
+            problem = Problem(type="about:blank", title="Internal Server Error", status=500, detail=_INSIDE)
+            await ProblemResponse(problem)(scope, receive, send)

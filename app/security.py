@@ -1,12 +1,11 @@
-"""What every answer and every request has to do with safety, whatever route it is: headers, size, origin."""
+"""What every answer and every request has to do with browsers, whatever route it is: headers, origin, host."""
 
 from __future__ import annotations
 
+import ipaddress
 from urllib.parse import urlsplit
 
-import anyio
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.problems import ProblemResponse
@@ -21,6 +20,7 @@ CSP_PAGE = (
 """For pages: nothing from other hosts, nothing inline."""
 
 _HEADERS = {
+    "Cache-Control": "no-store",
     "Content-Security-Policy": CSP_DATA,
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -47,43 +47,6 @@ class SecurityHeaders:
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
 
-class BodyLimit:
-    """ASGI middleware: refuses a body of more than so many bytes, by its announced length or counted as it comes in."""
-
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
-        self._app, self._max_bytes = app, max_bytes
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        announced = Headers(scope=scope).get("content-length", "")
-        too_long = announced.isdigit() and int(announced) > self._max_bytes
-        received = 0
-
-        async def receive_counted() -> Message:
-            nonlocal received
-            message: Message = {"type": "http.request", "more_body": True} if too_long else await receive()
-            received += len(message.get("body", b""))
-            if too_long or received > self._max_bytes:
-                if message.get("more_body", False):
-                    await self._discard(receive)
-                raise HTTPException(413, f"The request is larger than {self._max_bytes:,} bytes, the limit here.")
-            return message
-
-        await self._app(scope, receive_counted, send)
-
-    async def _discard(self, receive: Receive) -> None:
-        """Read on for a while: a client that sends first and then listens would lose the answer."""
-        discarded = 0
-        with anyio.move_on_after(5):
-            while discarded <= self._max_bytes:
-                message = await receive()
-                discarded += len(message.get("body", b""))
-                if not message.get("more_body", False):
-                    return
-
-
 class SameOriginWrites:
     """ASGI middleware: refuses writes that a page of another site makes a visitor's browser send.
 
@@ -97,8 +60,7 @@ class SameOriginWrites:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] not in {"GET", "HEAD", "OPTIONS"} and _is_foreign(scope):
             detail = "This request comes from a page of another site, which may not write here."
-            problem = Problem(type="about:blank", title="Forbidden", status=403, detail=detail)
-            await ProblemResponse(problem)(scope, receive, send)
+            await _problem(403, "Forbidden", detail)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
@@ -109,3 +71,46 @@ def _is_foreign(scope: Scope) -> bool:
         return site not in {"same-origin", "none"}
     origin = headers.get("origin")
     return origin is not None and urlsplit(origin).netloc != headers.get("host")
+
+
+class OwnHosts:
+    """ASGI middleware: refuses requests for a name that is not ours.
+
+    A page of another site can have the browser take this service for its own, by giving its own name this machine's
+    address (DNS rebinding). Such a name has a dot in it. Addresses are no names, and names without a dot nobody owns.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not _is_own(host := Headers(scope=scope).get("host", "")):
+            detail = (
+                f"This service is not called {_shown(host)}. If that is its name at a proxy, set PARALLAX_API_KEYS, or"
+                " PARALLAX_ALLOW_OPEN=1."
+            )
+            await _problem(421, "Misdirected Request", detail)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+def _is_own(host: str) -> bool:
+    try:
+        name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
+    except ValueError:
+        return False
+    if "." not in name and ":" not in name:
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return name.endswith(".localhost")
+    return True
+
+
+def _shown(host: str) -> str:
+    return host if len(host) <= 100 else host[:100] + "…"
+
+
+def _problem(status: int, title: str, detail: str) -> ProblemResponse:
+    return ProblemResponse(Problem(type="about:blank", title=title, status=status, detail=detail))

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from anyio import CapacityLimiter
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 
+from app.access_log import AccessLog
 from app.admission import Door
+from app.authorization import AskForKey
+from app.bodies import BodyLimit, Room
+from app.description import install_description
+from app.fetching import Fetcher
 from app.head import HeadAsGet
+from app.keys import Keyring
 from app.lane import Encoder
-from app.problems import install_problems
-from app.routes import health, images, page, search
-from app.security import BodyLimit, SameOriginWrites, SecurityHeaders
+from app.presence import Presence
+from app.problems import CatchAll, install_problems
+from app.routes import classify, clip_retrieval, embeddings, health, images, metrics, models, page, search
+from app.security import OwnHosts, SameOriginWrites, SecurityHeaders
 from app.settings import Settings
 from app.startup import Startup
 
-_UPLOADS_AT_A_TIME = 8
-_SEARCHES_AT_A_TIME = 16
+_UPLOADS_AT_A_TIME, _UPLOAD_SECONDS = 8, 120
+_SEARCHES_AT_A_TIME, _SEARCH_SECONDS = 16, 30
+_EMBEDDINGS_AT_A_TIME, _EMBEDDING_SECONDS = 4, 120
+_LARGEST_BODIES_AT_A_TIME = 8
 
 
 def create_app(settings: Settings, encoder: Encoder | None = None) -> FastAPI:
@@ -42,15 +53,36 @@ def create_app(settings: Settings, encoder: Encoder | None = None) -> FastAPI:
         docs_url=None,  # routes/page.py serves it without other hosts
         redoc_url=None,
     )
+    app.state.created = int(time.time())
     app.state.startup = Startup(settings, encoder)
     # Uploads and searches have a door each, so that neither waits in the other's queue.
-    app.state.uploads = Door(workers=_UPLOADS_AT_A_TIME, queue=settings.queue)
-    app.state.searches = Door(workers=_SEARCHES_AT_A_TIME, queue=settings.queue)
+    app.state.uploads = Door("uploads", workers=_UPLOADS_AT_A_TIME, queue=settings.queue, seconds=_UPLOAD_SECONDS)
+    app.state.searches = Door("searches", workers=_SEARCHES_AT_A_TIME, queue=settings.queue, seconds=_SEARCH_SECONDS)
+    app.state.embeddings = Door(
+        "embeddings", workers=_EMBEDDINGS_AT_A_TIME, queue=settings.queue, seconds=_EMBEDDING_SECONDS
+    )
+    app.state.doors = (app.state.uploads, app.state.searches, app.state.embeddings)
+    app.state.fetcher = Fetcher(allowed=settings.fetch_urls, max_bytes=settings.max_upload_bytes)
+    app.state.watchers = CapacityLimiter(2)
+    app.state.bodies = Room(_LARGEST_BODIES_AT_A_TIME * settings.max_upload_bytes)
+    keyring = Keyring.of(settings)
     install_problems(app)
-    app.add_middleware(HeadAsGet)
-    app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes)
-    app.add_middleware(SameOriginWrites)
-    app.add_middleware(SecurityHeaders)
-    for module in (images, search, health, page):
+    _install_middleware(app, settings, keyring)
+    for module in (images, search, classify, embeddings, models, clip_retrieval, health, metrics, page):
         app.include_router(module.router)
+    install_description(app, asks_for_key=bool(keyring))
     return app
+
+
+def _install_middleware(app: FastAPI, settings: Settings, keyring: Keyring) -> None:
+    """What every request goes through, from the inside out."""
+    app.add_middleware(Presence)
+    app.add_middleware(HeadAsGet)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes, room=app.state.bodies)
+    app.add_middleware(SameOriginWrites)
+    app.add_middleware(AskForKey, keyring=keyring)
+    if not (keyring or settings.allow_open):
+        app.add_middleware(OwnHosts)
+    app.add_middleware(CatchAll)
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(AccessLog)

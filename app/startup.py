@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 from app.demo_gallery import SHARD, add_demo_gallery
-from app.errors import NotReady
+from app.errors import NotReady, StorageError
 from app.folder import DataFolder
 from app.gallery import Gallery
 from app.lane import Encoder
@@ -21,16 +21,17 @@ log = logging.getLogger("parallax")
 
 
 class Startup:
-    """Opens the data folder, loads the model and adds the demo gallery in a thread of its own.
+    """Opens the data folder, loads the model, opens the index and adds the demo gallery in a thread of its own.
 
-    Pictures can be searched and added as soon as every picture there is has a vector by this model, which is before the
-    demo gallery is complete.
+    The gallery can be used as soon as the model is loaded. It can be searched when every picture has a vector by this
+    model, which is before the demo gallery is complete.
     """
 
     def __init__(self, settings: Settings, encoder: Encoder | None = None) -> None:
         self._settings, self._encoder = settings, encoder
         self._gallery: Gallery | None = None
         self._step = "The service is starting."
+        self._index = Progress()
         self._demo = Progress()
         self._ready = threading.Event()
         self._stop = threading.Event()
@@ -65,6 +66,7 @@ class Startup:
             detail=self.failure or self._step,
             model=self._encoder.name if self._encoder else None,
             images=len(self._gallery) if self._gallery else 0,
+            index=self._index,
             demo=self._demo,
         )
 
@@ -89,18 +91,34 @@ class Startup:
         self._step = "The model is being loaded."
         encoder = self._encoder = self._encoder or load_encoder(settings)
         gallery = self._open.enter_context(Gallery(folder, encoder, max_pixels=settings.max_pixels))
-        self._step = "The pictures are being read with another model than before."
-        with ProgressBar("new model") as bar:
-            gallery.encode_missing(bar, self._stop)
+        self._gallery = gallery
+        with self._indexing("new model", "The pictures are being read with another model than before") as report:
+            gallery.encode_missing(report, self._stop)
         if self._stop.is_set():
             return
-        self._gallery = gallery
+        with self._indexing("index", "The index is being made from the catalog") as report:
+            gallery.open_index(report, self._stop)
         if settings.demo:
             self._add_demo_gallery(gallery)
         if not self._stop.is_set():
             self._step = "The service is ready."
             self._ready.set()
             log.info("ready: %s pictures, model %s", f"{len(gallery):,}", encoder.name)
+            gallery.save_index()
+
+    @contextmanager
+    def _indexing(self, title: str, sentence: str) -> Iterator[Callable[[int, int], None]]:
+        """Gives a function that is told how many of how many are done, and tells those who ask."""
+        with ProgressBar(title) as bar:
+
+            def report(done: int, total: int) -> None:
+                self._index = Progress(done=done, total=total)
+                if total:
+                    self._step = f"{sentence}: {done:,} of {total:,} pictures."
+                    self.gallery.wait_because(self._step)
+                bar(done, total)
+
+            yield report
 
     def _add_demo_gallery(self, gallery: Gallery) -> None:
         self._step = "The demo gallery is being added."
@@ -112,7 +130,7 @@ class Startup:
 
             try:
                 add_demo_gallery(gallery, SHARD, report, self._stop)
-            except ShardError as error:
+            except (ShardError, StorageError) as error:
                 log.warning("the demo gallery was left out: %s", error)
 
 

@@ -1,23 +1,36 @@
 """Records, files and vectors, kept in agreement: the durable half of the gallery.
 
 The order of writes makes the promise that an answered write survives: an original is on disk, then its row and vector
-are, then the index has it. Deletes go from the row to the index to the file. Many threads may call every method.
+are. What a record no longer needs goes after the record. Many threads may call every method.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from app.catalog import Catalog, Entry, Record, Vector, Vectors
-from app.errors import IdTaken, NotFound, OriginalLost
+from app import metrics
+from app.catalog import Catalog, Change
+from app.disk import file_errors
+from app.errors import DataFolderError, IdTaken, NotFound, OriginalLost, StorageError, StorageFault, StorageFull
 from app.folder import DataFolder
-from app.index import Index
+from app.index_file import IndexFile
+from app.live_index import LiveIndex, whole_vectors
 from app.originals import Originals, Staged
+from app.record import Entry, Keys, Record, Vector, Vectors
+from app.reserve import Reserve
+from app.view import Hit, View
+
+__all__ = ["Added", "Candidate", "Hit", "Put", "Store", "View"]
+
+_BATCH = 1000
+"""Vectors removed in one transaction, so that no writer waits for long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,64 +54,98 @@ class Added:
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
-    """A search result."""
+class Put:
+    """The record of a picture that was put under an id: created, or in the place of the one that was there."""
 
     record: Record
-    score: float
-    """Cosine similarity, -1 to 1."""
+    created: bool
 
 
 class Store:
-    """The contents of a data folder under one model. Opening it reads that model's vectors into the index."""
+    """The contents of a data folder under one model. There is no search before `index.open`."""
 
     def __init__(self, folder: DataFolder, *, dim: int, fingerprint: str) -> None:
-        self._fingerprint = fingerprint
+        self._dim, self._fingerprint = dim, fingerprint
         self._writer = threading.Lock()
-        self.catalog = Catalog(folder.catalog)
+        self._removed: list[str] = []
+        """Hashes of files that went since the catalog noted that they should."""
+        self._reserve = Reserve(folder.reserve)
         self.originals = Originals(folder)
-        self.index = Index(dim)
-        for keys, vectors in self.catalog.vectors(fingerprint):
-            self.index.add(keys, vectors)
-        for sha256 in self.catalog.unreferenced():  # a crash came between the row and the file
-            self.originals.remove(sha256)
-        self.catalog.forget_unreferenced()
+        if folder.is_new and next(self.originals.hashes(), None) is not None:
+            raise DataFolderError(
+                f"{folder.originals} holds pictures, but {folder.catalog.name} is missing or empty. Put it back from a"
+                f" backup; or, to begin anew, move {folder.originals} away."
+            )
+        try:
+            self.catalog = Catalog(folder.catalog)
+        except DataFolderError:
+            if not self._reserve.release():
+                raise
+            self.catalog = Catalog(folder.catalog)  # on a full disk, this is where there is room
+        file = IndexFile(folder.index)
+        self.index = LiveIndex(self.catalog, file, self._writer, dim=dim, fingerprint=fingerprint)
+        try:
+            self._clean_up()
+            self._reserve.keep()
+        except BaseException:
+            self.catalog.close()
+            raise
+
+    def _clean_up(self) -> None:
+        """Remove files that a crash left without a record."""
+        self.originals.prepare()
+        unsettled = self.originals.unsettled()
+        with self.catalog.snapshot() as records:
+            unused = [sha256 for sha256 in unsettled if records.by_sha256(sha256) is None]
+            unused += records.unreferenced()
+        self._removed = [sha256 for sha256 in unused if self.originals.remove(sha256)]
+        self.originals.settle(set(unsettled) - (set(unused) - set(self._removed)))
 
     def close(self) -> None:
-        """No other thread may be using the store."""
+        """Keep the index for the next start. No other thread may be using the store."""
+        self.index.save()
         self.catalog.close()
+
+    # Reading
 
     def get(self, image_id: str) -> Record:
         """Raises NotFound."""
-        record = self.catalog.by_id(image_id)
-        if record is None:
-            raise NotFound(f"There is no picture with the id {image_id!r}.")
-        return record
+        return _found(self.catalog.by_id(image_id), image_id)
 
     def content(self, record: Record) -> Path:
         """The file with the original bytes. Raises OriginalLost, or NotFound."""
         path = self.originals.path(record.sha256)
-        if not path.is_file():
-            self.get(record.id)  # it may have been deleted just now
-            raise OriginalLost(f"The file of the picture {record.id!r} is missing from the data folder.")
+        with file_errors():
+            if not path.is_file():
+                self.get(record.id)  # it may have been deleted just now
+                raise _lost(record)
         return path
 
-    def vector(self, record: Record) -> Vector | None:
-        return self.catalog.vector(record.key, self._fingerprint)
+    def original(self, record: Record) -> bytes:
+        """The original bytes, which are those that were uploaded. Raises OriginalLost, or NotFound."""
+        data = self.originals.read(record.sha256)
+        if data is None:
+            self.get(record.id)
+            raise _lost(record)
+        return data
 
-    def nearest(self, vector: Vector, limit: int, offset: int) -> list[Hit]:
-        """The pictures nearest to a vector, best first, leaving out the first `offset`."""
-        while True:
-            nearest = self.index.search(vector, offset + limit)[offset:]
-            records = self.catalog.by_keys([key for key, _ in nearest])
-            deleted = [key for key, _ in nearest if key not in records]
-            if not deleted:
-                return [Hit(records[key], score) for key, score in nearest]
-            with self._writer:  # whoever deletes them is between row and index; a page without them would be short
-                self.index.remove(deleted)
+    def vector(self, record: Record) -> Vector | None:
+        """None if this model has not encoded it."""
+        with self.catalog.snapshot() as records:
+            return records.vector(record.key, self._fingerprint)
+
+    def nearest(self, vector: Vector, limit: int, offset: int = 0, keys: Keys | None = None) -> list[Hit]:
+        """The pictures nearest to a vector, among `keys` if given, best first, leaving out the first `offset`.
+
+        Raises NotReady. Whoever asks more than this about the same state takes `index.view`.
+        """
+        with self.index.view() as view:
+            return view.nearest(vector, limit, offset, keys)
+
+    # Writing: on disk, and seen by every search, when it returns
 
     def add(self, candidates: Sequence[Candidate]) -> list[Added | IdTaken]:
-        """Make pictures durable and searchable in one transaction. No two of them may have the same id or bytes."""
+        """Add pictures in one transaction. No two of them may have the same id or bytes. Raises StorageError."""
         with self._writer:
             outcomes = [self._twin(candidate) or candidate for candidate in candidates]
             fresh = [outcome for outcome in outcomes if isinstance(outcome, Candidate)]
@@ -118,40 +165,133 @@ class Store:
         return IdTaken(f"There is a picture with the id {image_id!r} already.")
 
     def _insert(self, candidates: Sequence[Candidate]) -> list[Record]:
-        entries = [candidate.entry for candidate in candidates]
         vectors = np.stack([candidate.vector for candidate in candidates])  # (n, dim)
-        self.originals.publish(candidate.staged for candidate in candidates)
-        for candidate in candidates:
-            self.originals.write_thumbnail(candidate.entry.sha256, candidate.thumbnail)
-        records = self.catalog.insert(entries, vectors, self._fingerprint)
-        self.index.add([record.key for record in records], vectors)
-        return records
+        with self._published(candidates), self._change() as change:
+            return change.insert([candidate.entry for candidate in candidates], vectors, self._fingerprint)
+
+    def put(self, candidate: Candidate) -> Put:
+        """Add a picture under its id, or put it in the place of the one that is there. Raises StorageError."""
+        entry = candidate.entry
+        with self._writer:
+            with self._published([candidate]), self._change() as change:
+                before = change.by_id(entry.id)
+                if before is None:
+                    (record,) = change.insert([entry], candidate.vector[np.newaxis], self._fingerprint)
+                else:
+                    record = change.replace(before, entry, candidate.vector, self._fingerprint)
+            if before is not None:
+                self._remove_unused(before.sha256)
+        return Put(record, created=before is None)
+
+    @contextmanager
+    def _published(self, candidates: Sequence[Candidate]) -> Iterator[None]:
+        """Originals have their names in the block, and keep them if it does not raise."""
+        hashes = [candidate.entry.sha256 for candidate in candidates]
+        try:
+            self.originals.publish(candidate.staged for candidate in candidates)
+            for candidate in candidates:
+                self.originals.write_thumbnail(candidate.entry.sha256, candidate.thumbnail)
+            yield
+        except StorageFault:
+            raise  # perhaps it is on disk after all, which only the next start can tell
+        except BaseException:
+            self.originals.settle([sha256 for sha256 in hashes if self._remove_unused(sha256)])
+            raise
+        self.originals.settle(hashes)
+
+    def update_metadata(self, image_id: str, update: Callable[[dict[str, Any]], dict[str, Any]]) -> Record:
+        """Give a picture the metadata that `update` makes of what it has. Raises NotFound, and what `update` raises."""
+        with self._writer, self._change() as change:
+            record = _found(change.by_id(image_id), image_id)
+            return change.set_metadata(record, update(record.metadata))
 
     def delete(self, image_id: str) -> None:
         """Remove a picture; when this returns, no search finds it. Raises NotFound."""
         with self._writer:
-            record = self.get(image_id)
-            was_last = self.catalog.delete(record)
-            self.index.remove([record.key])
-            if was_last:
-                self.originals.remove(record.sha256)
+            try:
+                record = self._delete(image_id)
+            except StorageFull:
+                if not self._reserve.release():
+                    raise
+                self.catalog.shrink()
+                record = self._delete(image_id)
+            self._remove_unused(record.sha256)
+            self._reserve.keep()
 
-    def count_without_vector(self) -> int:
-        """How many records this model has not encoded."""
-        return self.catalog.count_without_vector(self._fingerprint)
+    def _delete(self, image_id: str) -> Record:
+        with self._change() as change:
+            record = _found(change.by_id(image_id), image_id)
+            change.delete(record)
+        return record
 
-    def without_vector(self, after: int, limit: int) -> list[Record]:
-        """Some of them, in the order of their keys, from the first key after one."""
-        return self.catalog.without_vector(self._fingerprint, after, limit)
+    @contextmanager
+    def _change(self) -> Iterator[Change]:
+        removed = list(self._removed)
+        with self.index.change() as change:
+            change.forget_unreferenced(removed)
+            yield change
+        del self._removed[: len(removed)]
 
-    def set_vectors(self, records: Iterable[Record], vectors: Vectors) -> None:
-        """Give records that had none a vector (n, dim)."""
-        keys = [record.key for record in records]
-        with self._writer:
-            self.catalog.replace_vectors(keys, vectors, self._fingerprint)
-            self.index.add(keys, vectors)
+    def _remove_unused(self, sha256: str) -> bool:
+        """Remove a file that no record needs. False if that failed; the next start will do it."""
+        with suppress(StorageError):
+            if self.catalog.by_sha256(sha256) is not None:
+                return True
+            if self.originals.remove(sha256):
+                self._removed.append(sha256)
+                return True
+        return False
 
     def set_note(self, name: str, value: str) -> None:
         """Remember a fact about the folder."""
-        with self._writer:
-            self.catalog.set_note(name, value)
+        with self._writer, self._change() as change:
+            change.set_note(name, value)
+
+    # Another model
+
+    def count_without_vector(self) -> int:
+        """How many records this model has not encoded."""
+        with self.catalog.snapshot() as records:
+            return records.count_without_vector(self._fingerprint)
+
+    def without_vector(self, after: int, limit: int) -> list[Record]:
+        """Some of them, in the order of their keys, from the first key after one."""
+        with self.catalog.snapshot() as records:
+            return records.without_vector(self._fingerprint, after, limit)
+
+    def set_vectors(self, records: Sequence[Record], vectors: Vectors) -> None:
+        """Give records that had none a vector (n, dim); those that were replaced or deleted meanwhile are left out."""
+        with self._writer, self._change() as change:
+            change.add_vectors(records, vectors, self._fingerprint)
+
+    def drop_damaged_vectors(self) -> int:
+        """Remove vectors by this model that are none; how many there were."""
+        with self.catalog.snapshot() as records:
+            damaged = [
+                key
+                for keys, blobs in records.vectors(self._fingerprint)
+                for key in set(keys).difference(whole_vectors(keys, blobs, self._dim)[0])
+            ]
+        if damaged:
+            with self._writer, self._change() as change:
+                change.drop_vectors(damaged, self._fingerprint)
+        return len(damaged)
+
+    def drop_other_vectors(self, stop: threading.Event) -> None:
+        """Remove the vectors of pictures by other models, where there is one by this model."""
+        with self.catalog.snapshot() as records:
+            left = any(fingerprint != self._fingerprint for fingerprint in records.fingerprints())
+        while left and not stop.is_set():
+            with self._writer, self._change() as change:
+                left = change.drop_other_vectors(self._fingerprint, _BATCH) > 0
+
+
+def _found(record: Record | None, image_id: str) -> Record:
+    if record is None:
+        raise NotFound(f"There is no picture with the id {image_id!r}.")
+    return record
+
+
+def _lost(record: Record) -> OriginalLost:
+    metrics.STORAGE_ERRORS.labels("original").inc()
+    return OriginalLost(f"The file of the picture {record.id!r} is missing from the data folder, or damaged.")

@@ -53,8 +53,7 @@ def searching(dim: int) -> Iterator[tuple[str, int, Timing]]:
     for size in COLLECTIONS:
         vectors = noise.standard_normal((size, dim), dtype=np.float32)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        index = Index(dim)
-        index.add(range(size), vectors)
+        index = Index(dim).changed((), range(size), vectors)
         yield f"search {size:,} vectors", 1, take(partial(index.search, vectors[0], 10))
 
 

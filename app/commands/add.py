@@ -11,8 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.client import Client
-from app.commands.address import add_url
+from app.commands.address import add_url, open_client
 from app.errors import ServiceProblem
 from app.metadata import Metadata, parse_metadata
 from app.progress import ProgressBar
@@ -41,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--metadata", metavar="JSON", help="a JSON object for every picture, beside its filename")
     parser.add_argument("--data", type=Path, metavar="DIR", help="add to a data folder that no service has open")
     parser.add_argument("--json", action="store_true", help="the outcome as JSON")
-    add_url(parser)
+    add_url(parser, writes=True)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -49,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     names = dict(_find(arguments.paths))
     outcomes: dict[Path, Outcome] = {}
     with ExitStack() as stack, ProgressBar("adding") as bar:
-        add = _to_folder(stack, arguments.data) if arguments.data else _to_service(stack, arguments.url)
+        add = _to_folder(stack, arguments.data) if arguments.data else _to_service(stack, arguments)
         bar(0, len(names))
         for batch in _read(names, outcomes):
             facts = [{"filename": names[path]} | metadata for path in batch]
@@ -90,12 +89,12 @@ def _read(paths: Iterable[Path], outcomes: dict[Path, Outcome]) -> Iterator[dict
         yield batch
 
 
-def _to_service(stack: ExitStack, url: str) -> Add:
-    client = stack.enter_context(Client(url))
+def _to_service(stack: ExitStack, arguments: argparse.Namespace) -> Add:
+    client = stack.enter_context(open_client(arguments))
 
     def add(pictures: Sequence[bytes], metadata: Sequence[Metadata]) -> list[Outcome]:
         try:
-            answers = client.add(pictures, metadata)
+            answers = client.add_many(pictures, metadata)
         except ServiceProblem as error:
             if error.status != 413:
                 raise

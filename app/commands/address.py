@@ -1,14 +1,27 @@
-"""Where the service is that a command speaks to."""
+"""The service that a command speaks to."""
 
 from __future__ import annotations
 
 import argparse
 
+from app.client import Client
+from app.keys import own_key
 from app.settings import read_settings
 
 
-def add_url(parser: argparse.ArgumentParser) -> None:
-    """`--url`; by default the address that `serve` would take with the same settings."""
+def add_url(parser: argparse.ArgumentParser, *, writes: bool) -> None:
+    """`--url` and `--key`; by default the address and a key that `serve` would have with the same settings."""
     settings = read_settings(allow_open=True)
-    default = f"http://{settings.host}:{settings.port}"
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    default = f"http://{host}:{settings.port}"
     parser.add_argument("--url", default=default, help=f"address of the service ({default})")
+    parser.add_argument(
+        "--key",
+        default=own_key(settings, write=writes),
+        help="a key for a service that asks for one (the first in the settings; a key given here can be seen by others"
+        " on this machine)",
+    )
+
+
+def open_client(arguments: argparse.Namespace) -> Client:
+    return Client(arguments.url, key=arguments.key)

@@ -11,13 +11,20 @@ from pathlib import Path
 
 import uvicorn
 
+from app.connection import Connection, most_connections
 from app.errors import CannotListen
 from app.lane import Encoder
+from app.logs import configure_logs, log_format
 from app.server import create_app
 from app.settings import Settings, describe_settings, read_settings, unknown_settings
 from app.startup import Startup
 
 log = logging.getLogger("parallax")
+
+KEEP_ALIVE_SECONDS = 75
+"""More than the 60 of many proxies: who closes first may do so while the other one asks."""
+DRAIN_SECONDS = 30
+"""For accepted requests, after SIGTERM."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,25 +45,31 @@ def run(arguments: argparse.Namespace) -> int:
     settings = read_settings(
         host=arguments.host, port=arguments.port, data=arguments.data, model=arguments.model, demo=arguments.demo
     )
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr)
+    configure_logs(log_format(settings))
     for name in unknown_settings():
         log.warning("%s is not a setting of this version", name)
+    for sentence in settings.doubts():
+        log.warning(sentence)
     return serve(settings)
 
 
 def serve(settings: Settings, encoder: Encoder | None = None) -> int:
     """Run until SIGTERM or Ctrl-C, then finish accepted work. 1 if the service cannot start. Raises CannotListen."""
     listening = bind(settings.host, settings.port)
+    Connection.most = most_connections()
     app = create_app(settings, encoder)
     startup: Startup = app.state.startup
     config = uvicorn.Config(
         app,
+        http=Connection,
+        ws="none",
         lifespan="on",
         log_config=None,
-        log_level=logging.WARNING,
+        log_level=logging.ERROR,  # strangers who speak no HTTP are no news
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=30,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
     )
     server = _Server(config)
     startup.on_failure = server.stop

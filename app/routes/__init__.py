@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
+from app.admission import Door
+from app.fetching import Fetcher
 from app.gallery import Gallery
 from app.schemas import Problem
 
@@ -17,6 +19,31 @@ def _gallery(request: Request) -> Gallery:
 
 OpenGallery = Annotated[Gallery, Depends(_gallery)]
 """Parameter of a route: the gallery, or the answer 503 while it is not open yet."""
+
+
+def _fetcher(request: Request) -> Fetcher:
+    fetcher: Fetcher = request.app.state.fetcher
+    return fetcher
+
+
+OpenFetcher = Annotated[Fetcher, Depends(_fetcher)]
+"""Parameter of a route: fetches pictures by their address, inside `door.run`."""
+
+
+def _searches(request: Request) -> Door:
+    door: Door = request.app.state.searches
+    return door
+
+
+def _uploads(request: Request) -> Door:
+    door: Door = request.app.state.uploads
+    return door
+
+
+SearchDoor = Annotated[Door, Depends(_searches)]
+"""Parameter of a route: where it has its reading done."""
+UploadDoor = Annotated[Door, Depends(_uploads)]
+"""Parameter of a route: where it has its writing done."""
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

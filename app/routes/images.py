@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, File, Form, Query, Request, Response, UploadFile
-from fastapi.responses import FileResponse
+from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
+from starlette.exceptions import HTTPException
 
-from app.admission import Door
-from app.catalog import Record
 from app.errors import InvalidRequest
+from app.fetching import Fetcher
+from app.filters import read_filter
 from app.gallery import Gallery, Upload
-from app.metadata import parse_metadata
+from app.metadata import parse_metadata, parse_patch
 from app.problems import ProblemResponse, problem_of
-from app.routes import OpenGallery, problems
+from app.record import Record
+from app.routes import OpenFetcher, OpenGallery, SearchDoor, UploadDoor, problems
+from app.routes.body import READ_AS_JSON
+from app.routes.files import OpenedFile
 from app.schemas import AddAnswer, AddedImage, FailedFile, Image, ListAnswer, ListQuery
-from app.store import Added
+from app.store import Added, Put
 from model.errors import ParallaxError
 
 router = APIRouter(prefix="/v1/images", tags=["images"])
@@ -27,55 +30,131 @@ router = APIRouter(prefix="/v1/images", tags=["images"])
 _KEEP = "private, max-age=31536000, immutable"
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _PICTURE: dict[int | str, dict[str, Any]] = {200: {"description": "The picture", "content": {"image/*": _BINARY}}}
+_CREATED: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Replaced"},
+    201: {"description": "Created", "model": Image},
+}
+_MERGE = {"schema": {"type": "object"}, "example": {"place": "Oslo"}}
+_FILE_OR_URL = {"schema": {"oneOf": [{"required": ["file"]}, {"required": ["url"]}]}}
+_FORM = {"requestBody": {"required": True, "content": {"multipart/form-data": _FILE_OR_URL}}}
+_PATCH = {"application/merge-patch+json": _MERGE, "application/json": _MERGE}
+
+Metadatum = Annotated[str | None, Form(description="A JSON object for all pictures, or an array with one each.")]
+Address = Annotated[str | None, Form(description="Where to fetch a picture instead, if this service is set up to.")]
 
 
-def _door(request: Request) -> Door:
-    door: Door = request.app.state.uploads
-    return door
-
-
-@router.post("", status_code=201, response_model=AddAnswer, responses=problems(400, 409, 413, 415, 429))
+@router.post(
+    "",
+    status_code=201,
+    response_model=AddAnswer,
+    responses=problems(400, 409, 413, 415, 429),
+    openapi_extra=_FORM,
+)
 async def add_images(
     gallery: OpenGallery,
-    door: Annotated[Door, Depends(_door)],
-    file: Annotated[list[UploadFile], File(description="One or more pictures.")],
-    metadata: Annotated[str | None, Form(description="A JSON object for all files, or an array with one each.")] = None,
-    id: Annotated[str | None, Form(description="A name for a single file; made here if left out.")] = None,  # noqa: A002
+    door: UploadDoor,
+    fetcher: OpenFetcher,
+    file: Annotated[list[UploadFile] | None, File(description="One or more pictures.")] = None,
+    url: Address = None,
+    metadata: Metadatum = None,
+    id: Annotated[str | None, Form(description="A name for a single picture; made here if left out.")] = None,  # noqa: A002
 ) -> Response | AddAnswer:
     """Add pictures. Each file succeeds or fails for itself; the answer is an error only if all of them failed.
 
     A picture whose bytes are there already is not added again: its record is answered with `"duplicate": true`. With an
     `id` of its own it becomes a second record.
     """
-    if id is not None and len(file) != 1:
-        raise InvalidRequest(f"An id names one file, but there are {len(file)}.")
-    outcomes = await door.run(_add, gallery, file, metadata, id)
+    _check_one_way(file, url)
+    names = [sent.filename for sent in file] if file else [url]
+    if id is not None and len(names) != 1:
+        raise InvalidRequest(f"An id names one picture, but there are {len(names)}.")
+    outcomes = await door.run(_add, gallery, _contents(file, url, fetcher), metadata, id, len(names))
     images = [AddedImage.of_added(one) for one in outcomes if isinstance(one, Added)]
-    failures = [
-        (one, sent.filename) for sent, one in zip(file, outcomes, strict=True) if isinstance(one, ParallaxError)
-    ]
-    errors = [FailedFile(filename=filename, problem=problem_of(error)) for error, filename in failures]
+    failures = [(one, name) for name, one in zip(names, outcomes, strict=True) if isinstance(one, ParallaxError)]
+    errors = [FailedFile(filename=name, problem=problem_of(error)) for error, name in failures]
     if images:
         return AddAnswer(images=images, errors=errors)
     return ProblemResponse(errors[0].problem, errors=[error.model_dump() for error in errors])
 
 
+def _check_one_way(file: Sequence[UploadFile] | None, url: str | None) -> None:
+    if bool(file) == bool(url):
+        raise InvalidRequest("A picture is sent in the form field file, or fetched from the url; give one of both.")
+
+
+def _contents(files: Sequence[UploadFile] | None, url: str | None, fetcher: Fetcher) -> Iterator[bytes]:
+    """The bytes of each picture, read one after the other."""
+    if url:
+        yield fetcher.fetch(url)
+    for sent in files or ():
+        yield sent.file.read()
+
+
 def _add(
-    gallery: Gallery, files: Sequence[UploadFile], metadata: str | None, image_id: str | None
+    gallery: Gallery, contents: Iterator[bytes], metadata: str | None, image_id: str | None, count: int
 ) -> list[Added | ParallaxError]:
-    each = zip(files, parse_metadata(metadata, len(files)), strict=True)
-    return gallery.add_many(Upload(sent.file.read(), image_id, facts) for sent, facts in each)
+    each = zip(parse_metadata(metadata, count), contents, strict=True)
+    return gallery.add_many(Upload(data, image_id, facts) for facts, data in each)
 
 
-@router.get("", responses=problems())
-def list_images(gallery: OpenGallery, query: Annotated[ListQuery, Query()]) -> ListAnswer:
-    """Page through the gallery, newest first. Pictures added meanwhile do not shift the pages."""
+@router.put("/{id}", response_model=Image, responses=problems(400, 413, 415, 429) | _CREATED, openapi_extra=_FORM)
+async def put_image(
+    gallery: OpenGallery,
+    door: UploadDoor,
+    fetcher: OpenFetcher,
+    response: Response,
+    id: str,  # noqa: A002
+    file: Annotated[list[UploadFile] | None, File(description="The picture.", max_length=1)] = None,
+    url: Address = None,
+    metadata: Annotated[str | None, Form(description="A JSON object; empty if left out.")] = None,
+) -> Image:
+    """Add a picture under this id, or put it with its metadata in the place of the one that is there.
+
+    What is replaced keeps its place in the list and its `created_at`. If the new picture cannot be read, the old one
+    stays.
+    """
+    _check_one_way(file, url)
+    done = await door.run(_put, gallery, _contents(file, url, fetcher), metadata, id)
+    response.status_code = 201 if done.created else 200
+    return Image.of(done.record)
+
+
+def _put(gallery: Gallery, contents: Iterator[bytes], metadata: str | None, image_id: str) -> Put:
+    (facts,) = parse_metadata(metadata, 1)
+    return gallery.put(Upload(next(contents), image_id, facts))
+
+
+@router.patch(
+    "/{id}",
+    responses=problems(404, 413, 415, 429),
+    openapi_extra={"requestBody": {"required": True, "content": _PATCH}},
+)
+async def patch_image(gallery: OpenGallery, door: UploadDoor, request: Request, id: str) -> Image:  # noqa: A002
+    """Change the metadata by a JSON merge patch (RFC 7396): a field that is null goes, an object is merged, anything
+    else takes the place of what is there.
+
+    The patch is one of the metadata. Written as in a record, `{"metadata": {…}}` with nothing beside, it is one too.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in (*_PATCH, *READ_AS_JSON):
+        raise HTTPException(415, f"A patch is of the type application/merge-patch+json, not {kind[:100]}.")
+    body = await request.body()
+    return Image.of(await door.run(lambda: gallery.patch(id, parse_patch(body))))
+
+
+@router.get("", responses=problems(429))
+async def list_images(gallery: OpenGallery, door: SearchDoor, query: Annotated[ListQuery, Query()]) -> ListAnswer:
+    """Page through the gallery, or what a filter leaves of it, newest first.
+
+    Pictures added meanwhile do not shift the pages.
+    """
     before = None if query.cursor is None else _read_cursor(query.cursor)
-    records = gallery.newest(query.limit + 1, before)
+    condition = read_filter(query.filter)
+    records, total = await door.run(gallery.page, query.limit + 1, before, condition)
     return ListAnswer(
         images=[Image.of(record) for record in records[: query.limit]],
         next_cursor=_cursor(records[query.limit - 1]) if len(records) > query.limit else None,
-        total=len(gallery),
+        total=total,
     )
 
 
@@ -102,21 +181,22 @@ def get_image(gallery: OpenGallery, id: str) -> Image:  # noqa: A002
 @router.get("/{id}/content", response_class=Response, responses=_PICTURE | problems(404))
 def get_content(gallery: OpenGallery, request: Request, id: str) -> Response:  # noqa: A002
     """The original bytes."""
-    record = gallery.get(id)
+    record, file = gallery.content(id)
     headers = {"ETag": f'"{record.sha256}"', "Cache-Control": _KEEP}
     if _is_known(request, headers["ETag"]):
+        file.close()
         return Response(status_code=304, headers=headers)
-    return FileResponse(gallery.content(record), headers=headers, media_type=record.content_type)
+    return OpenedFile(file, headers, record.content_type)
 
 
 @router.get("/{id}/thumbnail", response_class=Response, responses=_PICTURE | problems(404))
 def get_thumbnail(gallery: OpenGallery, request: Request, id: str) -> Response:  # noqa: A002
     """A WebP of at most 256 × 256 pixels, upright, with its transparency."""
-    record = gallery.get(id)
+    record, small = gallery.thumbnail(id)
     headers = {"ETag": f'"{record.sha256}-256"', "Cache-Control": _KEEP}
     if _is_known(request, headers["ETag"]):
         return Response(status_code=304, headers=headers)
-    return Response(gallery.thumbnail(record), headers=headers, media_type="image/webp")
+    return Response(small, headers=headers, media_type="image/webp")
 
 
 def _is_known(request: Request, etag: str) -> bool:

@@ -1,36 +1,24 @@
-"""/v1/search: find pictures by words or by a picture."""
+"""/v1/search: find pictures by words, pictures and vectors, among those that a filter leaves."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import time
-from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
-from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ValidationError
-from starlette.datastructures import UploadFile
+from fastapi import APIRouter, Query, Request
 
 from app.admission import Door
-from app.errors import InvalidRequest
-from app.gallery import Gallery
-from app.routes import OpenGallery, problems
-from app.schemas import PictureQuery, Result, SearchAnswer, SearchBody, SearchQuery, SearchWindow
-from app.store import Hit
+from app.fetching import Fetcher
+from app.filters import parse_filter, read_filter
+from app.gallery import Gallery, Match
+from app.queries import GivenVector, Part, SentPicture, Words
+from app.routes import OpenFetcher, OpenGallery, SearchDoor, problems
+from app.routes.body import Body, body_of, described
+from app.routes.pictures import picture_source
+from app.schemas import QueryPart, Result, SearchAnswer, SearchBody, SearchForm, SearchQuery
 
 router = APIRouter(prefix="/v1/search", tags=["search"])
-
-Body = TypeVar("Body", bound=BaseModel)
-
-
-def _door(request: Request) -> Door:
-    door: Door = request.app.state.searches
-    return door
-
-
-SearchDoor = Annotated[Door, Depends(_door)]
 
 
 @router.get("", responses=problems(429))
@@ -38,84 +26,60 @@ async def search_by_words(
     gallery: OpenGallery, door: SearchDoor, query: Annotated[SearchQuery, Query()]
 ) -> SearchAnswer:
     """Find pictures that show what the words say."""
-    return await _answer(door, lambda: gallery.search_text(query.q, query.limit, query.offset))
+
+    def find() -> list[Match]:
+        return gallery.search(
+            [Part(Words(query.q))],
+            limit=query.limit,
+            offset=query.offset,
+            condition=read_filter(query.filter),
+            min_relevance=query.min_relevance,
+        )
+
+    return await _answer(door, find)
 
 
-def _schema() -> dict[str, Any]:
-    """The body of a search for the documentation: the same fields in JSON or as a form, there with a file."""
-    body, form = SearchBody.model_json_schema(), SearchBody.model_json_schema()
-    for schema in (body, form):
-        del schema["$defs"]
-    body["properties"]["image"] = PictureQuery.model_json_schema()
-    form["properties"]["file"] = {"type": "string", "format": "binary", "description": "A picture to search with."}
-    del form["properties"]["image"]
-    contents = {"application/json": {"schema": body}, "multipart/form-data": {"schema": form}}
-    return {"requestBody": {"required": True, "content": contents}}
+@router.post("", responses=problems(400, 404, 413, 415, 429), openapi_extra=described(SearchBody, SearchForm))
+async def search(gallery: OpenGallery, door: SearchDoor, fetcher: OpenFetcher, request: Request) -> SearchAnswer:
+    """Find pictures by words, by a picture that is in the gallery or sent along, by a vector, or by several of them.
 
-
-@router.post("", responses=problems(400, 404, 413, 415, 429), openapi_extra=_schema())
-async def search(gallery: OpenGallery, door: SearchDoor, request: Request) -> SearchAnswer:
-    """Find pictures by words, by a picture that is in the gallery, or by a picture that is sent along.
-
-    A picture of the gallery is itself the first result of a search with its id.
+    The parts of a `query` are added up by their weights; a negative weight pushes away. With a `filter` the results are
+    the nearest of those pictures that match it. A picture of the gallery is itself the first result of a search with
+    its id.
     """
-    if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        async with request.form(max_files=1, max_fields=8) as form:
-            return await _answer(door, lambda: _by_form(gallery, dict(form)))
-    body = await request.body()
-    return await _answer(door, lambda: _by_json(gallery, body))
+    async with body_of(request) as body:
+        return await _answer(door, lambda: _search(gallery, fetcher, body))
 
 
-async def _answer(door: Door, search: Callable[[], list[Hit]]) -> SearchAnswer:
+async def _answer(door: Door, find: Callable[[], list[Match]]) -> SearchAnswer:
     began = time.perf_counter()
-    results = await door.run(lambda: [Result.of(hit) for hit in search()])
+    results = await door.run(lambda: [Result.of(match) for match in find()])
     took_ms = round((time.perf_counter() - began) * 1000, 3)
     return SearchAnswer(results=results, took_ms=took_ms, exact=True)
 
 
-def _by_json(gallery: Gallery, body: bytes) -> list[Hit]:
-    try:
-        return _by_body(gallery, SearchBody.model_validate_json(body))
-    except ValidationError as error:
-        raise _invalid(error) from None
+def _search(gallery: Gallery, fetcher: Fetcher, body: Body) -> list[Match]:
+    asked = body.checked(SearchBody, SearchForm, strict=True)
+    condition = parse_filter(asked.filter)  # before anything is fetched or encoded
+    return gallery.search(
+        list(_parts(asked, fetcher)),
+        limit=asked.limit,
+        offset=asked.offset,
+        condition=condition,
+        min_relevance=asked.min_relevance,
+    )
 
 
-def _by_form(gallery: Gallery, fields: dict[str, UploadFile | str]) -> list[Hit]:
-    if "file" not in fields:
-        return _by_body(gallery, _validated(SearchBody, fields))
-    sent = fields.pop("file")
-    if isinstance(sent, str):
-        raise InvalidRequest("The form field file holds no file.")
-    window = _validated(SearchWindow, fields)
-    return gallery.search_picture(sent.file.read(), window.limit, window.offset)
-
-
-def _by_body(gallery: Gallery, body: SearchBody) -> list[Hit]:
-    if body.text is not None:
-        return gallery.search_text(body.text, body.limit, body.offset)
-    assert body.image is not None  # SearchBody and PictureQuery hold one thing each
-    if body.image.id is not None:
-        return gallery.search_like(body.image.id, body.limit, body.offset)
-    assert body.image.base64 is not None
-    return gallery.search_picture(_bytes_of(body.image.base64), body.limit, body.offset)
-
-
-def _validated(model: type[Body], fields: dict[str, Any]) -> Body:
-    try:
-        return model.model_validate(fields)
-    except ValidationError as error:
-        raise _invalid(error) from None
-
-
-def _invalid(error: ValidationError) -> RequestValidationError:
-    faults = error.errors(include_url=False, include_context=False, include_input=False)
-    return RequestValidationError([{**fault, "loc": ("body", *fault["loc"])} for fault in faults])
-
-
-def _bytes_of(text: str) -> bytes:
-    """Base64, or a data URI of it, with or without its padding."""
-    encoded = text.partition(",")[2] if text.startswith("data:") else text
-    try:
-        return base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
-    except (binascii.Error, ValueError):
-        raise InvalidRequest("The picture in base64 is not valid base64.") from None
+def _parts(asked: SearchBody | SearchForm, fetcher: Fetcher) -> Iterator[Part]:
+    if isinstance(asked, SearchForm) and asked.file is not None:
+        yield Part(SentPicture(asked.file.file.read()))
+        if asked.query is None:
+            return
+    alone = QueryPart.model_construct(text=asked.text, image=asked.image, vector=asked.vector, weight=1.0)
+    for part in asked.query or [alone]:
+        if part.text is not None:
+            yield Part(Words(part.text), part.weight)
+        elif part.vector is not None:
+            yield Part(GivenVector(part.vector), part.weight)
+        elif part.image is not None:
+            yield Part(picture_source(part.image, fetcher), part.weight)

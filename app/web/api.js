@@ -1,5 +1,7 @@
 // The service's routes, one function each. Every failure is a Problem with a sentence to show.
 
+import { headers } from "./key.js";
+
 export class Problem extends Error {
   constructor(status, title, detail, retryAfter = 0) {
     super(detail);
@@ -18,7 +20,7 @@ function problemOf(status, body, retryAfter) {
 async function request(path, options) {
   let response;
   try {
-    response = await fetch(path, options);
+    response = await fetch(path, { ...options, headers: { ...headers(), ...options.headers } });
   } catch (error) {
     throw error.name === "AbortError" ? error : unreachable();
   }
@@ -70,6 +72,7 @@ export function add(file, onSent, signal) {
     const sending = new XMLHttpRequest();
     const stop = () => sending.abort();
     sending.open("POST", "v1/images");
+    for (const [name, value] of Object.entries(headers())) sending.setRequestHeader(name, value);
     sending.responseType = "json";
     sending.upload.onprogress = (event) => onSent(event.lengthComputable ? event.loaded / event.total : 0);
     sending.onload = () => {

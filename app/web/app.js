@@ -5,6 +5,7 @@ import * as api from "./api.js";
 import * as detail from "./detail.js";
 import * as grid from "./grid.js";
 import * as intake from "./intake.js";
+import { draw, hasKey, setKey } from "./key.js";
 import { addPictures } from "./upload.js";
 
 const $ = (id) => document.querySelector(id);
@@ -53,7 +54,8 @@ function showChip({ like, picture }) {
   const source = mine?.url ?? (liked ? api.thumbnail(liked) : "");
   const image = chip.querySelector("img");
   image.hidden = !source;
-  if (source && image.getAttribute("src") !== source) image.src = source;
+  if (source && image.dataset.source !== source) draw(image, source);
+  image.dataset.source = source;
   chip.querySelector(".name").textContent = mine?.file.name || (liked ? grid.nameOf(liked) : "Picture");
 }
 
@@ -108,6 +110,8 @@ async function ask(state, before) {
 function show(state) {
   const idle = !state.q && !state.like && !state.picture;
   const { items, next, took } = answer;
+  $("#locked").hidden = true;
+  $("#forget").hidden = !hasKey();
   answers.set(shown, answer);
   if (answers.size > KEPT_ANSWERS) answers.delete(answers.keys().next().value);
   grid.show(items);
@@ -124,12 +128,27 @@ function show(state) {
 
 const showTotal = () => ($("#total").textContent = total ? `${number(total)} picture${total === 1 ? "" : "s"}` : "");
 
+// Asks for the key that the service wants, saying what it said about the one that it was given.
+function lock(problem) {
+  const wrong = hasKey();
+  setKey("");
+  $("#forget").hidden = true;
+  answers.clear();
+  $("#locked p").textContent = wrong ? problem.message : "Whoever runs this service has a key for you.";
+  $("#locked").hidden = false;
+  $("#key").value = "";
+  $("#key").focus();
+}
+
 function fail(problem, { keep, again }) {
-  if (!keep) {
+  const locked = problem.status === 401;
+  if (!keep || locked) {
     answer = null;
     grid.show([]);
     for (const id of ["#intro", "#empty", "#summary", "#more"]) $(id).hidden = true;
   }
+  $("#problem").hidden = true;
+  if (locked) return lock(problem);
   $("#problem h2").textContent = problem.title ?? "That did not work";
   $("#problem p").textContent = problem.message;
   const hopeless = problem.status >= 400 && problem.status < 500 && problem.status !== 429; // would fail the same way
@@ -258,6 +277,15 @@ for (const id of ["#clear", "#chip button"]) {
     $("#q").focus();
   };
 }
+$("#locked").onsubmit = (event) => {
+  event.preventDefault();
+  setKey($("#key").value);
+  start();
+};
+$("#forget").onclick = () => {
+  setKey("");
+  location.assign("./");
+};
 $("#chip img").onerror = ({ target }) => (target.hidden = true);
 $("#more").onclick = () => ask(readState(), answer);
 

@@ -2,11 +2,14 @@
 
 import { content } from "./api.js";
 import { likeAddress, nameOf } from "./grid.js";
+import { draw } from "./key.js";
 
 const $ = (id) => document.querySelector(`#detail-${id}`);
 const dialog = document.querySelector("#detail");
 const TITLES = { license: "Licence", created_at: "Added" };
 const SAID_ELSEWHERE = new Set(["label", "tags"]);
+
+let original = ""; // where the bytes of the picture shown are
 
 function size(bytes) {
   if (bytes < 1024) return `${bytes} bytes`;
@@ -46,7 +49,9 @@ export function show(item, { previous, next }) {
   picture.width = item.width;
   picture.height = item.height;
   picture.alt = name;
-  picture.src = content(item);
+  $("original").removeAttribute("href");
+  URL.revokeObjectURL(original);
+  draw(picture, content(item), (address) => ($("original").href = original = address));
   $("tags").replaceChildren(
     ...tags.map((tag) => {
       const entry = document.createElement("li");
@@ -62,7 +67,6 @@ export function show(item, { previous, next }) {
     }),
   );
   $("like").href = likeAddress(item);
-  $("original").href = content(item);
   $("previous").disabled = !previous;
   $("next").disabled = !next;
   if (!dialog.open) dialog.showModal();

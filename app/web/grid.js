@@ -1,14 +1,16 @@
 // The grid of pictures. Data reaches the page as text and attributes only, never as markup.
 
 import { thumbnail } from "./api.js";
+import { draw } from "./key.js";
 
 const grid = document.querySelector("#grid");
 const template = document.querySelector("#tile").content.firstElementChild;
+const percent = new Intl.NumberFormat("en", { style: "percent" });
 const SMALL = 256; // pixels; icons and emoji keep a margin, photographs fill their tile
 
 export function nameOf(item) {
-  const { label, filename } = item.metadata ?? {};
-  return [label, filename].find((name) => typeof name === "string" && name.trim()) ?? item.id;
+  const { label, title, caption, filename } = item.metadata ?? {};
+  return [label, title, caption, filename].find((name) => typeof name === "string" && name.trim()) ?? item.id;
 }
 
 export const likeAddress = (item) => `?${new URLSearchParams({ like: item.id })}`;
@@ -26,8 +28,8 @@ function tile(item) {
   image.width = item.width;
   image.height = item.height;
   image.alt = name;
-  image.src = thumbnail(item);
   image.onerror = () => node.classList.add("broken");
+  draw(image, thumbnail(item));
   node.querySelector(".name").textContent = node.querySelector(".name").title = name;
   return node;
 }
@@ -38,7 +40,9 @@ export function show(items) {
   const nodes = items.map((item) => {
     const node = present.get(item.id) ?? tile(item);
     present.delete(item.id);
-    node.querySelector(".score").textContent = item.score === undefined ? "" : item.score.toFixed(3);
+    const score = node.querySelector(".score");
+    score.textContent = item.relevance === undefined ? "" : percent.format(item.relevance);
+    score.title = item.score === undefined ? "" : `Relevance; the cosine of query and picture is ${item.score.toFixed(3)}`;
     return node;
   });
   grid.replaceChildren(...nodes);

@@ -25,3 +25,10 @@ def noise(seed: int, side: int = 16) -> bytes:
     """A picture like no other."""
     pixels = np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
     return encoded(Image.fromarray(pixels))
+
+
+def two_colours(left: str, right: str) -> bytes:
+    """Half of it the one, half of it the other."""
+    image = Image.new("RGB", (32, 32), COLOURS[left])
+    image.paste(COLOURS[right], (16, 0, 32, 32))
+    return encoded(image)

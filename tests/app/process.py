@@ -21,6 +21,7 @@ class Service:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
         self._lines: SimpleQueue[str] = SimpleQueue()
+        self._passed: list[str] = []
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
@@ -29,16 +30,17 @@ class Service:
             self._lines.put(line)
 
     def wait_for(self, word: str) -> str:
-        """The next line of the log that holds a word."""
-        while word not in (line := self._lines.get(timeout=60)):
-            pass
+        """A line of the log that holds a word: the first one that no call has returned before."""
+        while (line := next((line for line in self._passed if word in line), None)) is None:
+            self._passed.append(self._lines.get(timeout=60))
+        self._passed.remove(line)
         return line
 
 
 @contextmanager
-def running(*arguments: str | Path) -> Iterator[tuple[Service, httpx.Client]]:
+def running(*arguments: str | Path, module: str = "dummy_service") -> Iterator[tuple[Service, httpx.Client]]:
     """The service with the small encoder, at the moment when it listens, and a client of it."""
-    command = [sys.executable, "-m", "tests.app.dummy_service", *map(str, arguments)]
+    command = [sys.executable, "-m", f"tests.app.{module}", *map(str, arguments)]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         try:
             service = Service(process)

@@ -89,6 +89,21 @@ def test_an_unknown_id_is_not_found(client: TestClient, path: str) -> None:
         assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
 
 
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/v1/search", "GET, HEAD, POST"),
+        ("/v1/images/x", "DELETE, GET, HEAD, PATCH, PUT"),
+        ("/knn-service", "POST"),
+        ("/", "GET, HEAD"),
+        ("/static/app.js", "GET, HEAD"),
+    ],
+)
+def test_a_wrong_method_is_told_the_right_ones(client: TestClient, path: str, methods: str) -> None:
+    answer = client.request("TRACE", path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, methods)
+
+
 def test_an_unknown_address_or_method_is_a_problem_too(client: TestClient) -> None:
     for answer, status in ((client.get("/v1/nothing"), 404), (client.put("/v1/images"), 405)):
         assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")

@@ -12,9 +12,7 @@ from pathlib import Path
 import pytest
 
 from app.__main__ import main
-from app.client import Client
 from app.commands.serve import bind
-from app.errors import ServiceUnreachable
 from tests.app.dummy import ColourEncoder
 from tests.app.pictures import noise, plain
 from tests.app.process import ROOT, running
@@ -78,8 +76,10 @@ def test_a_folder_is_added_and_found_and_added_only_once(command: Command, url: 
     status, out, _ = command("search", "--image", folder / "a red one.png", "--url", url, "--limit", "1")
     head, line = out.splitlines()
     assert status == 0
-    assert head.split() == ["score", "id", "picture", "address"]
-    assert line.startswith("1.000")
+    assert head.split() == ["relevance", "score", "id", "picture", "address"]
+    relevance, score, *_ = line.split()
+    assert 0 <= float(relevance) <= 1
+    assert score == "1.000"
     assert "a red one.png" in line
     assert f"{url}/v1/images/{results[1]['id']}/content" in line
 
@@ -144,6 +144,10 @@ def test_a_service_that_is_not_there_is_said_so_in_a_sentence(command: Command, 
         ["search", "red", "--image", "a.png"],
         ["search", "--image", "missing.png"],
         ["search", "red", "--limit", "many"],
+        ["search", "red", "--filter", "{"],
+        ["search", "red", "--filter", "[]"],
+        ["search", "red", "--filter", '{"a": NaN}'],
+        ["search", "red", "--min-relevance", "high"],
         ["add"],
         ["add", "a.png", "--metadata", "{"],
         ["serve", "--host", "0.0.0.0"],
@@ -165,6 +169,50 @@ def test_a_question_that_the_service_refuses_fails_with_its_sentence(command: Co
 
 def test_an_empty_gallery_is_called_empty(command: Command, url: str) -> None:
     assert command("search", "red", "--url", url)[:2] == (0, "The gallery is empty.\n")
+    assert command("search", "red", "--url", url, "--filter", "{}")[:2] == (0, "No picture is like that.\n")
+
+
+def test_a_filter_and_a_cutoff_leave_out_results(command: Command, url: str, folder: Path) -> None:
+    command("add", folder, "--url", url, "--metadata", '{"trip": 7}')
+    for conditions, count in (('{"trip": 7}', 2), ('{"trip": {"$gt": 7}}', 0), ('{"filename": "oslo/blue.JPG"}', 1)):
+        _, out, _ = command("search", "red", "--url", url, "--filter", conditions, "--json")
+        assert len(json.loads(out)["results"]) == count
+    every = json.loads(command("search", "red", "--url", url, "--json")[1])["results"]
+    cutoff = (every[0]["relevance"] + every[1]["relevance"]) / 2
+    _, out, _ = command("search", "red", "--url", url, "--min-relevance", str(cutoff), "--json")
+    assert [result["id"] for result in json.loads(out)["results"]] == [every[0]["id"]]
+    status, out, err = command("search", "red", "--url", url, "--filter", '{"trip": {"$near": 7}}')
+    assert (status, out) == (1, "")
+    assert "$near" in err
+
+
+def test_a_key_comes_from_the_settings_or_the_arguments(
+    command: Command, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PARALLAX_API_KEYS", "writer, other")
+    monkeypatch.setenv("PARALLAX_READ_KEYS", "reader")
+    with running(tmp_path / "data") as (service, http):
+        service.wait_for("ready")
+        url = str(http.base_url)
+        assert command("add", folder, "--url", url)[0] == 0
+        assert command("search", "red", "--url", url)[0] == 0
+        status, out, err = command("search", "red", "--url", url, "--key", "wrong")
+        assert (status, out) == (1, "")
+        assert "does not know this key" in err
+        status, _, err = command("add", folder, "--url", url, "--key", "reader")
+        assert (status, err.splitlines()[-1]) == (1, "This key may read, but not write.")
+        monkeypatch.delenv("PARALLAX_API_KEYS")
+        monkeypatch.delenv("PARALLAX_READ_KEYS")
+        assert "asks for a key" in command("search", "red", "--url", url)[2]
+        assert command("add", folder, "--url", url, "--key", "other")[0] == 0
+        assert command("search", "red", "--url", url, "--key", "ключ")[0] == 2
+
+
+def test_a_terminal_does_not_obey_what_somebody_stored(command: Command, url: str, folder: Path) -> None:
+    command("add", folder, "--url", url, "--metadata", json.dumps({"label": "\x1b]0;owned\x07\u202egnp\nred"}))
+    _, out, _ = command("search", "red", "--url", url)
+    assert "�]0;owned��gnp�red" in out
+    assert all(letter.isprintable() or letter == "\n" for letter in out)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["serve", "--help"], ["add", "--help"], ["search", "--help"]])
@@ -195,15 +243,3 @@ def test_a_model_folder_that_holds_no_model_is_a_failure_with_a_sentence(tmp_pat
     assert service.returncode == 1
     assert str(tmp_path) in service.stderr.splitlines()[-1]
     assert "Traceback" not in service.stderr
-
-
-def test_a_client_waits_for_a_service_that_asks_for_patience(tmp_path: Path) -> None:
-    with running(tmp_path) as (_, http), Client(str(http.base_url), patience=60) as client:
-        assert client.search_text("red").results == []  # asked at once, answered when the model is there
-
-
-def test_a_client_says_what_it_found_instead_of_a_service() -> None:
-    with pytest.raises(ServiceUnreachable), Client("http://127.0.0.1:9") as client:
-        client.search_text("red")
-    with pytest.raises(ServiceUnreachable), Client("no address") as client:
-        client.search_text("red")

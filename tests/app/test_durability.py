@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import http.client
-import random
 import signal
 import subprocess
 import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -31,54 +28,6 @@ def everything(client: httpx.Client) -> dict[str, str]:
         cursor = {"cursor": page["next_cursor"]}
     assert len(images) == page["total"] == len({image["id"] for image in images})
     return {image["id"]: image["sha256"] for image in images}
-
-
-def write_until_killed(
-    client: httpx.Client, seed: int, confirmed: dict[str, int | None], progress: threading.Semaphore
-) -> None:
-    """Add and delete pictures one after another; note what was confirmed: id → seed of its picture, None if deleted."""
-    chance = random.Random(seed)
-    mine: list[str] = []
-    for number in range(10_000):
-        try:
-            if mine and chance.random() < 0.25:
-                image_id = mine.pop(chance.randrange(len(mine)))
-                confirmed.pop(image_id)  # until the answer is there, both outcomes are right
-                if client.delete(f"/v1/images/{image_id}").status_code == 204:
-                    confirmed[image_id] = None
-            else:
-                picture = seed * 10_000 + number
-                answer = client.post("/v1/images", files={"file": noise(picture)})
-                assert answer.status_code == 201
-                (image,) = answer.json()["images"]
-                confirmed[image["id"]] = picture
-                mine.append(image["id"])
-            progress.release()
-        except httpx.TransportError:
-            return
-
-
-def test_confirmed_writes_survive_kill_9(tmp_path: Path) -> None:
-    confirmed: dict[str, int | None] = {}
-    for life in range(3):
-        with running(tmp_path) as (service, client), ThreadPoolExecutor(4) as writers:
-            service.wait_for("ready")
-            found = everything(client)
-            for image_id, picture in confirmed.items():
-                assert (image_id in found) == (picture is not None)
-                if picture is not None:
-                    assert client.get(f"/v1/images/{image_id}/content").content == noise(picture)
-                    nearest = client.post("/v1/search", files={"file": noise(picture)}, data={"limit": 1}).json()
-                    assert nearest["results"][0]["id"] == image_id
-            assert len(set(found.values())) == len(found)  # nothing twice
-            progress = threading.Semaphore(0)
-            writing = [writers.submit(write_until_killed, client, 4 * life + n, confirmed, progress) for n in range(4)]
-            for _ in range(random.Random(life).randrange(30, 90)):
-                assert progress.acquire(timeout=60)
-            service.process.send_signal(signal.SIGKILL)
-            for writer in writing:
-                writer.result()
-    assert len(confirmed) > 60
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from starlette.testclient import TestClient
 
+from app.originals import Originals
 from app.settings import Settings
 from tests.app.dummy import COLOURS
 from tests.app.pictures import encoded, noise, plain
@@ -69,6 +70,17 @@ def test_part_of_a_file_can_be_asked_for(client: TestClient) -> None:
     url = f"/v1/images/{add(client, data)['id']}/content"
     part = client.get(url, headers={"Range": "bytes=2-5"})
     assert (part.status_code, part.content) == (206, data[2:6])
+
+
+def test_a_part_that_is_not_there_is_a_problem_and_one_that_means_nothing_is_the_whole(client: TestClient) -> None:
+    data = plain("red")
+    url = f"/v1/images/{add(client, data)['id']}/content"
+    beyond = client.get(url, headers={"Range": "bytes=99999-"})
+    assert (beyond.status_code, beyond.headers["content-type"]) == (416, "application/problem+json")
+    assert beyond.headers["content-range"] == f"bytes */{len(data)}"
+    for nonsense in ("bytes", "lines=1-2", "bytes=5-2", "bytes=x-"):
+        whole = client.get(url, headers={"Range": nonsense})
+        assert (whole.status_code, whole.content) == (200, data)
 
 
 def test_a_lost_thumbnail_is_made_again(client: TestClient, settings: Settings) -> None:
@@ -224,7 +236,7 @@ def test_paging_shows_every_picture_once_newest_first(client: TestClient) -> Non
 
 @pytest.mark.parametrize(
     "query",
-    ["limit=0", "limit=1001", "limit=x", "filter={}", "cursor=x", "cursor=%00", "cursor=", "cursor=__________8"],
+    ["limit=0", "limit=1001", "limit=x", "filtre={}", "cursor=x", "cursor=%00", "cursor=", "cursor=__________8"],
 )
 def test_a_page_that_cannot_be_is_refused(client: TestClient, query: str) -> None:
     answer = client.get(f"/v1/images?{query}")
@@ -242,16 +254,20 @@ def test_a_deleted_picture_is_gone(client: TestClient, settings: Settings) -> No
     assert not add(client, plain("red"))["duplicate"]
 
 
-def test_a_file_whose_removal_a_crash_prevented_goes_at_the_next_start(settings: Settings) -> None:
+def test_a_file_whose_removal_a_crash_prevented_goes_at_the_next_start(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with opened(settings) as client:
         red, blue = add(client, plain("red")), add(client, plain("blue"))
         paths = {
             image["id"]: settings.data / "originals" / image["sha256"][:2] / image["sha256"] for image in (red, blue)
         }
-        for image in (red, blue):
-            client.delete(f"/v1/images/{image['id']}")
+        with monkeypatch.context() as crash:
+            crash.setattr(Originals, "remove", lambda *_: False)  # as if the process had died before
+            for image in (red, blue):
+                client.delete(f"/v1/images/{image['id']}")
+        assert all(path.exists() for path in paths.values())
         add(client, plain("blue"))
-        paths[red["id"]].write_bytes(plain("red"))  # as if the process had died before removing it
     with opened(settings):
         assert not paths[red["id"]].exists()
         assert paths[blue["id"]].exists()

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from app.claim import Claim
 from app.errors import EncoderFault
 from app.lane import Lane
 from tests.app.dummy import ColourEncoder
@@ -80,6 +81,34 @@ def test_a_full_queue_makes_its_callers_wait_and_no_others() -> None:
     assert not third.is_alive()
     assert text.result(timeout=60).shape == (64,)
     lane.close()
+
+
+def test_what_nobody_waits_for_any_more_is_dropped_and_takes_no_place_in_a_batch(gated: tuple[Gated, Lane]) -> None:
+    encoder, lane = gated
+    first = lane.upload(ROW)
+    assert encoder.busy.wait(timeout=60)
+    claim = Claim()
+    with claim.in_force():
+        dropped = [lane.upload(ROW) for _ in range(20)]
+        text = lane.text("red")
+    kept = [lane.upload(ROW) for _ in range(8)]
+    claim.drop()
+    assert not first.cancel()  # the model is at it
+    encoder.released.set()
+    for future in (first, *kept):
+        assert future.result(timeout=60).shape == (64,)
+    assert all(future.cancelled() for future in (*dropped, text))
+    assert encoder.batches == ["1 pictures", "8 pictures"]
+
+
+def test_a_model_that_is_stuck_is_noticed(gated: tuple[Gated, Lane]) -> None:
+    encoder, lane = gated
+    assert lane.seconds_at_batch() == 0
+    future = lane.upload(ROW)
+    assert encoder.busy.wait(timeout=60)
+    assert 0 < lane.seconds_at_batch() <= lane.seconds_at_batch()
+    encoder.released.set()
+    future.result(timeout=60)
 
 
 @pytest.mark.parametrize("fault", ["raises", "not a number", "wrong size"])

@@ -33,6 +33,9 @@ def test_the_environment_and_the_file_are_read_and_arguments_come_first(monkeypa
         ("QUEUE", "0"),
         ("RUNTIME", "tensorflow"),
         ("THREADS", "-1"),
+        ("FETCH_URLS", "perhaps"),
+        ("LOG_FORMAT", "xml"),
+        ("INDEX", "milvus"),
     ],
 )
 def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -47,10 +50,63 @@ def test_this_machine_may_always_be_listened_on(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org"])
-def test_other_machines_are_let_in_only_on_purpose(host: str) -> None:
-    with pytest.raises(InvalidRequest, match="PARALLAX_ALLOW_OPEN=1"):
+def test_other_machines_are_let_in_only_with_keys_or_on_purpose(host: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"PARALLAX_API_KEYS, or PARALLAX_ALLOW_OPEN=1"):
         read_settings(host=host)
     assert read_settings(host=host, allow_open=True).host == host
+    assert read_settings(host=host, api_keys="key").host == host
+    assert read_settings(host=host, read_keys="key").host == host
+
+
+def test_keys_are_a_list_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARALLAX_API_KEYS", "one, two,")
+    monkeypatch.setenv("PARALLAX_READ_KEYS", "three")
+    settings = read_settings()
+    assert [key.get_secret_value() for key in settings.api_keys] == ["one", "two"]
+    assert [key.get_secret_value() for key in settings.read_keys] == ["three"]
+    monkeypatch.setenv("PARALLAX_API_KEYS", "")
+    assert read_settings().api_keys == ()
+
+
+@pytest.mark.parametrize(
+    ("keys", "sentence"),
+    [
+        (" , ", "there is no key in it"),
+        ("one, t wo", "key 2 cannot be sent"),
+        ("schlüssel", "key 1 cannot be sent"),
+        ("sha256:abc", "key 1 is no hash"),
+        ("sha256:" + "A" * 64, "key 1 is no hash"),
+    ],
+)
+def test_a_key_that_could_not_be_used_is_said_so_without_showing_it(keys: str, sentence: str) -> None:
+    with pytest.raises(InvalidRequest, match=f"PARALLAX_API_KEYS: {sentence}") as raised:
+        read_settings(api_keys=keys)
+    assert keys.strip() == "," or keys not in str(raised.value)
+
+
+def test_what_is_perhaps_not_meant_is_said() -> None:
+    assert list(read_settings(allow_open=True).doubts()) == []
+    assert list(read_settings(host="0.0.0.0", api_keys="k" * 16).doubts()) == []
+    (sentence,) = read_settings(host="0.0.0.0", allow_open=True).doubts()
+    assert "whoever reaches 0.0.0.0" in sentence
+    (sentence,) = read_settings(read_keys="short-one").doubts()
+    assert "16 characters" in sentence
+    assert "short-one" not in sentence
+
+
+def test_a_key_means_one_thing() -> None:
+    with pytest.raises(InvalidRequest, match="in both PARALLAX_API_KEYS and PARALLAX_READ_KEYS") as raised:
+        read_settings(api_keys="secret", read_keys="other,secret")
+    assert "secret" not in str(raised.value)
+
+
+def test_a_key_is_shown_nowhere(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("PARALLAX_API_KEYS", "very-secret")
+    settings = read_settings()
+    with pytest.raises(SystemExit):
+        main(["serve", "--help"])
+    shown = capsys.readouterr()
+    assert "very-secret" not in f"{settings!r} {settings} {settings.model_dump_json()} {shown}"
 
 
 def test_help_lists_every_setting_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
@@ -65,8 +121,30 @@ def test_help_lists_every_setting_with_its_default(capsys: pytest.CaptureFixture
     assert "auto or onnx or torch" in text
 
 
+def test_no_setting_has_lost_its_name() -> None:
+    names = {
+        "DATA",
+        "MODEL",
+        "HOST",
+        "PORT",
+        "API_KEYS",
+        "READ_KEYS",
+        "ALLOW_OPEN",
+        "MAX_UPLOAD_MB",
+        "MAX_PIXELS",
+        "QUEUE",
+        "FETCH_URLS",
+        "LOG_FORMAT",
+        "RUNTIME",
+        "THREADS",
+        "INDEX",
+        "DEMO",
+    }
+    assert {f"PARALLAX_{name}" for name in names} == {name for name, _, _ in describe_settings()}
+
+
 def test_misspelt_settings_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PARALLAX_QUEU", "7")
-    monkeypatch.setenv("PARALLAX_API_KEYS", "secret")
+    monkeypatch.setenv("PARALLAX_API_KEY", "secret")
     monkeypatch.setenv("PARALLAX_QUEUE", "7")
-    assert unknown_settings() == ["PARALLAX_API_KEYS", "PARALLAX_QUEU"]
+    assert unknown_settings() == ["PARALLAX_API_KEY", "PARALLAX_QUEU"]

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
+from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from app import create_app
+from app.errors import StorageFull
 from app.folder import DataFolder
+from app.gallery import CHUNK, Gallery, Upload
+from app.index import Index
+from app.lane import Row
+from app.live_index import LiveIndex
+from app.record import Vectors
 from app.settings import Settings
+from app.snapshot import Snapshot
 from app.startup import Startup
 from model.errors import ParallaxError
+from model.picture import decode
 from model.shards import Sample, ShardWriter
 from tests.app.dummy import ColourEncoder
 from tests.app.pictures import noise, plain
@@ -64,7 +76,7 @@ def test_while_the_model_loads_the_service_lives_and_asks_for_patience(
             for url in ("/readyz", "/healthz"):
                 answer = client.get(url)
                 assert (answer.status_code, answer.json()["status"]) == (503, "starting")
-                assert answer.json().keys() == {"status", "detail", "model", "images", "demo"}
+                assert answer.json().keys() == {"status", "detail", "model", "images", "index", "demo"}
             for answer in (client.get("/v1/search?q=red"), client.post("/v1/images", files={"file": plain("red")})):
                 assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
                 assert int(answer.headers["retry-after"]) > 0
@@ -126,6 +138,22 @@ def test_a_file_that_is_no_catalog_is_left_alone(settings: Settings) -> None:
     assert (settings.data / "catalog.sqlite3").read_bytes() == b"not a database" * 100
 
 
+@pytest.mark.parametrize("content", [None, b""], ids=["gone", "empty"])
+def test_a_folder_whose_catalog_is_lost_is_not_taken_for_a_new_one(settings: Settings, content: bytes | None) -> None:
+    with opened(settings) as client:
+        add(client, plain("red"))
+    catalog = settings.data / "catalog.sqlite3"
+    before = catalog.read_bytes()
+    catalog.unlink()
+    if content is not None:
+        catalog.write_bytes(content)
+    with opened(settings) as client:
+        assert "catalog.sqlite3 is missing or empty" in client.get("/readyz").json()["detail"]
+    catalog.write_bytes(before)
+    with opened(settings) as client:
+        assert client.get("/v1/search?q=red").json()["results"][0]["score"] == 1.0
+
+
 def test_a_restart_keeps_everything(settings: Settings) -> None:
     with opened(settings) as client:
         image = add(client, plain("red"), metadata={"place": "Oslo"})
@@ -154,6 +182,163 @@ def test_vectors_of_another_model_are_made_anew_and_never_searched(settings: Set
         assert images["blue"]["id"] not in found  # lost, and said so in the log
     with opened(settings) as client:
         assert client.get("/v1/search?q=red").json()["results"][0]["score"] == 1.0
+
+
+def while_starting(settings: Settings, encoder: ColourEncoder, release: threading.Event) -> Iterator[TestClient]:
+    """A client of a service that has not finished starting; it goes on when asked for the next one."""
+    app = create_app(settings, encoder)
+    startup: Startup = app.state.startup
+    with TestClient(app, raise_server_exceptions=False) as client:
+        try:
+            yield client
+        finally:
+            release.set()
+        assert startup.finished.wait(timeout=60)
+        yield client
+
+
+def test_while_the_index_is_made_searches_are_asked_to_wait_and_the_rest_works(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(settings) as client:
+        images = [add(client, noise(number), name=f"p{number}") for number in range(5)]
+    (settings.data / "index" / "manifest.json").unlink()
+    began, release = threading.Event(), threading.Event()
+    collect = LiveIndex._collect
+
+    def slow(index: LiveIndex, records: Snapshot, report: Callable[[int, int], None]) -> Index:
+        report(3, 5)
+        began.set()
+        release.wait(timeout=60)
+        return collect(index, records, report)
+
+    monkeypatch.setattr(LiveIndex, "_collect", slow)
+    clients = while_starting(settings, ColourEncoder(), release)
+    client = next(clients)
+    assert began.wait(timeout=60)
+    for answer in (client.get("/v1/search?q=red"), client.post("/v1/search", files={"file": noise(1)})):
+        assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
+        assert "3 of 5" in answer.json()["detail"]
+        assert int(answer.headers["retry-after"]) > 0
+    ready = client.get("/readyz")
+    assert (ready.status_code, ready.json()["status"], ready.json()["index"]) == (
+        503,
+        "starting",
+        {"done": 3, "total": 5},
+    )
+    assert client.get("/v1/images").json()["total"] == 5
+    assert client.get("/v1/images/p1/content").content == noise(1)
+    assert client.get("/v1/images/p1/thumbnail").status_code == 200
+    assert client.delete("/v1/images/p2").status_code == 204
+    add(client, noise(9), name="p9")
+    client = next(clients)
+    for number in (0, 1, 3, 4, 9):
+        best, *_ = client.post("/v1/search", files={"file": noise(number)}).json()["results"]
+        assert best["id"] == f"p{number}"
+    assert {image["id"] for image in client.get("/v1/images").json()["images"]} == {"p0", "p1", "p3", "p4", "p9"}
+    assert len(client.post("/v1/search", files={"file": noise(2)}).json()["results"]) == len(images)
+    assert next(clients, None) is None
+
+
+class Mirrored(ColourEncoder):
+    """Another model: the same colours mean other vectors. It waits before it encodes its last pictures."""
+
+    def __init__(self) -> None:
+        super().__init__("another")
+        self.encoded, self.began, self.release = 0, threading.Event(), threading.Event()
+
+    def encode_pixels(self, batch: Sequence[Row]) -> Vectors:
+        if self.encoded >= CHUNK:
+            self.began.set()
+            self.release.wait(timeout=60)
+        self.encoded += len(batch)
+        return super().encode_pixels(batch)[:, ::-1].copy()
+
+
+PICTURES = 2 * CHUNK + 6
+
+
+def cut_short(settings: Settings) -> None:
+    """A gallery is filled; then it is opened with another model, and closed before this has encoded every picture."""
+    with DataFolder(settings.data) as folder, Gallery(folder, ColourEncoder(), max_pixels=1000) as gallery:
+        gallery.add_many(Upload(noise(number), f"p{number}") for number in range(PICTURES))
+    other = Mirrored()
+    clients = while_starting(settings, other, other.release)
+    client = next(clients)
+    assert other.began.wait(timeout=60)
+    answer = client.get("/v1/search?q=red")
+    assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
+    assert f"another model than before: {CHUNK} of {PICTURES}" in answer.json()["detail"]
+    assert client.get("/v1/images").json()["total"] == PICTURES
+    assert client.delete("/v1/images/p0").status_code == 204
+    app: FastAPI = client.app  # type: ignore[assignment]
+    app.state.startup._stop.set()  # as at the end of the process, but before the model goes on
+    clients.close()
+
+
+def finds(client: TestClient, number: int) -> bool:
+    return bool(client.post("/v1/search", files={"file": noise(number)}).json()["results"][0]["id"] == f"p{number}")
+
+
+def test_a_change_of_the_model_goes_on_where_it_was_cut_short(settings: Settings) -> None:
+    cut_short(settings)
+    other = Mirrored()
+    other.release.set()
+    with opened(settings, other) as client:
+        assert other.encoded == 6
+        assert finds(client, 1)
+        assert finds(client, PICTURES - 1)
+    with closing(sqlite3.connect(settings.data / "catalog.sqlite3")) as catalog:
+        query = "SELECT fingerprint, count(*) FROM vectors JOIN models USING (model) GROUP BY fingerprint"
+        assert catalog.execute(query).fetchall() == [("another", PICTURES - 1)], "the old ones went"
+
+
+def test_a_change_of_the_model_that_was_cut_short_can_be_taken_back_at_no_cost(settings: Settings) -> None:
+    cut_short(settings)
+    first = CountingEncoder()
+    with opened(settings, first) as client:
+        assert first.encoded == 0
+        assert finds(client, 1)
+        assert finds(client, PICTURES - 1)
+
+
+class CountingEncoder(ColourEncoder):
+    encoded = 0
+
+    def encode_pixels(self, batch: Sequence[Row]) -> Vectors:
+        self.encoded += len(batch)
+        return super().encode_pixels(batch)
+
+
+def test_pictures_that_another_model_fails_on_do_not_keep_the_service_from_starting(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Fails(ColourEncoder):
+        def encode_pixels(self, batch: Sequence[Row]) -> Vectors:
+            vectors = super().encode_pixels(batch)
+            vectors[[int(row.sum()) == marked for row in batch]] = np.nan
+            return vectors
+
+    with opened(settings) as client:
+        for number in range(3):
+            add(client, noise(number), name=f"p{number}")
+    marked = int(ColourEncoder().preprocess(decode(noise(1)).image).sum())
+    with opened(settings, Fails("another")) as client:
+        assert client.get("/readyz").status_code == 200
+        found = client.post("/v1/search", files={"file": noise(0)}).json()["results"]
+        assert {result["id"] for result in found} == {"p0", "p2"}
+    assert "the picture p1 cannot be searched for" in caplog.text
+
+
+def test_a_demo_gallery_that_does_not_fit_on_the_disk_is_left_out(
+    settings: Settings, shard: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise StorageFull("The disk is full.")
+
+    monkeypatch.setattr("app.startup.add_demo_gallery", full)
+    with opened(settings.model_copy(update={"demo": True})) as client:
+        assert client.get("/readyz").status_code == 200
 
 
 def test_the_demo_gallery_is_added_with_its_words(demo: Settings) -> None:

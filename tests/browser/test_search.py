@@ -28,7 +28,9 @@ def test_typing_finds_the_right_picture_first(visit: Visit, gallery: Service) ->
     expect_first(page, "a red wall")
     expect(page.get_by_role("heading", name="Nearest to “red”")).to_be_visible()
     expect(page.locator("#status")).to_have_text(re.compile(r"^48 of 66, nearest first · \d+ ms$"))
-    expect(page.locator(".tile .score").first).to_have_text("1.000")
+    score = page.locator(".tile .score").first
+    expect(score).to_have_text("100%")
+    expect(score).to_have_attribute("title", re.compile("Relevance; .* 1.000"))
     expect(page).to_have_url("/?q=red")
     expect(page).to_have_title("red – Parallax")
     image = page.locator(".tile").first.get_by_role("img")

@@ -1,0 +1,46 @@
+"""Which addresses of the internet a stranger may have this service speak to.
+
+Everything that is this machine, its network, a cloud's metadata service or no single machine is left out, in each of
+the ways in which IPv6 wraps an IPv4 address (RFC 6890 and its registries).
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+
+_UNICAST = IPv6Network("2000::/3")
+_WRAPPING = {
+    # network: how many bits an IPv4 address inside is shifted to the left
+    IPv6Network("64:ff9b::/96"): 0,  # NAT64, RFC 6052
+    IPv6Network("2002::/16"): 80,  # 6to4, RFC 3056
+}
+_ELSEWHERE_SPECIAL = [
+    ip_network("168.63.129.16/32"),  # the host of an Azure machine, at an address that looks public
+    ip_network("192.0.0.0/24"),  # protocols; a cloud has its metadata service in it
+    ip_network("192.88.99.0/24"),  # 6to4 relays, RFC 7526
+    ip_network("2001::/23"),  # Teredo, ORCHID and other protocols, RFC 2928
+    ip_network("3fff::/20"),  # documentation, RFC 9637
+]
+
+
+def is_public(address: str) -> bool:
+    """Whether this is the address of one machine that anybody on the internet can reach. False for what is none."""
+    try:
+        return _is_public(ip_address(address))
+    except ValueError:
+        return False
+
+
+def _is_public(address: IPv4Address | IPv6Address) -> bool:
+    if isinstance(address, IPv6Address):
+        if address.scope_id is not None:
+            return False
+        if address.ipv4_mapped is not None:
+            return _is_public(address.ipv4_mapped)
+        for network, shift in _WRAPPING.items():
+            if address in network:
+                return _is_public(IPv4Address(int(address) >> shift & 0xFFFFFFFF))
+        if address not in _UNICAST:
+            return False
+    special = any(address in network for network in _ELSEWHERE_SPECIAL if network.version == address.version)
+    return address.is_global and not (special or address.is_multicast or address.is_reserved)

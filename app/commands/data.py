@@ -1,0 +1,14 @@
+"""The data folder that a command works on, when no service has it open."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from app.settings import read_settings
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """`--data`; by default the folder that `serve` would take with the same settings."""
+    default = read_settings(allow_open=True).data
+    parser.add_argument("--data", type=Path, default=default, metavar="DIR", help=f"the data folder ({default})")
