@@ -22,7 +22,13 @@ class Service:
         self.process = process
         self._lines: SimpleQueue[str] = SimpleQueue()
         self._passed: list[str] = []
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def end(self) -> None:
+        """Kill the process, if it still runs, and read what it wrote last: the pipe is closed only after that."""
+        self.process.kill()
+        self._reader.join(timeout=60)
 
     def _read(self) -> None:
         assert self.process.stderr is not None
@@ -42,10 +48,10 @@ def running(*arguments: str | Path, module: str = "dummy_service") -> Iterator[t
     """The service with the small encoder, at the moment when it listens, and a client of it."""
     command = [sys.executable, "-m", f"tests.app.{module}", *map(str, arguments)]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        service = Service(process)
         try:
-            service = Service(process)
             url = service.wait_for("open http").split()[1]
             with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
                 yield service, client
         finally:
-            process.kill()
+            service.end()
