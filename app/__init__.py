@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from app.lane import Encoder
+    from app.inference.lane import Encoder
     from app.settings import Settings
 
 

@@ -1,4 +1,4 @@
-"""What the service raises on purpose, beside the errors of `model`. `problems.py` turns them into HTTP answers."""
+"""What the service raises on purpose, beside the errors of `model`. `http/problems.py` turns them into HTTP answers."""
 
 from __future__ import annotations
 

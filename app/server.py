@@ -10,19 +10,19 @@ from anyio import CapacityLimiter
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 
-from app.access_log import AccessLog
-from app.admission import Door
-from app.authorization import AskForKey
-from app.bodies import BodyLimit, Room
-from app.description import install_description
-from app.fetching import Fetcher
-from app.head import HeadAsGet
-from app.keys import Keyring
-from app.lane import Encoder
-from app.presence import Presence
-from app.problems import CatchAll, install_problems
+from app.admission.bodies import BodyLimit, Room
+from app.admission.door import Door
+from app.admission.presence import Presence
+from app.http.access_log import AccessLog
+from app.http.authorization import AskForKey
+from app.http.browsers import OwnHosts, SameOriginWrites, SecurityHeaders
+from app.http.description import install_description
+from app.http.head import HeadAsGet
+from app.http.problems import CatchAll, install_problems
+from app.inference.lane import Encoder
 from app.routes import classify, clip_retrieval, embeddings, health, images, metrics, models, page, search
-from app.security import OwnHosts, SameOriginWrites, SecurityHeaders
+from app.security.fetching import Fetcher
+from app.security.keys import Keyring
 from app.settings import Settings
 from app.startup import Startup
 

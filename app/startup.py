@@ -7,14 +7,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from app.demo_gallery import SHARD, add_demo_gallery
 from app.errors import NotReady, StorageError
-from app.folder import DataFolder
-from app.gallery import Gallery
-from app.lane import Encoder
-from app.progress import ProgressBar
+from app.gallery.demo import SHARD, add_demo_gallery
+from app.gallery.gallery import Gallery
+from app.inference.lane import Encoder
+from app.operations.progress import ProgressBar
 from app.schemas import Progress, ReadyAnswer
 from app.settings import Settings
+from app.storage.folder import DataFolder
 from model.errors import ParallaxError, ShardError
 
 log = logging.getLogger("parallax")

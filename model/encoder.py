@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from model.calibration import Judge, Uncalibrated, read_calibration
 from model.folder import ModelFolder
 from model.preprocess import preprocess
 
@@ -31,6 +32,7 @@ class Encoder:
 
     `dim` is the embedding's size, `logit_scale` and `logit_bias` turn a cosine into the model's logit, `fingerprint`
     says which vectors may be compared with each other, `name` is for people, `runtime` is the name of the runtime.
+    `calibration` turns the cosines of a search into probabilities; where the folder has none it is a cautious guess.
     """
 
     def __init__(self, folder: ModelFolder, runtime: Runtime, name: str) -> None:
@@ -41,6 +43,8 @@ class Encoder:
         self.fingerprint = folder.fingerprint
         self.logit_scale = runtime.logit_scale
         self.logit_bias = runtime.logit_bias
+        fitted = read_calibration(folder.path, folder.fingerprint)
+        self.calibration: Judge = fitted or Uncalibrated(runtime.logit_scale, runtime.logit_bias)
 
     def preprocess(self, image: Image.Image) -> NDArray[np.float32]:
         """One picture of any mode and size → one row (3, S, S) of a batch; pure, so threads may share it."""

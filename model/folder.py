@@ -1,6 +1,7 @@
 """The model folder: Hugging Face's file names, so that people and tools recognise it.
 
-`config.json`, `model.safetensors`, `tokenizer.json`, `preprocessor_config.json`, `README.md`; `onnx/` where exported.
+`config.json`, `model.safetensors`, `tokenizer.json`, `preprocessor_config.json`, `README.md`; `onnx/` where exported;
+`calibration.json` where fitted, which belongs to the weights but is none of what makes their vectors.
 """
 
 import hashlib
@@ -23,6 +24,7 @@ TOKENIZER = "tokenizer.json"
 PREPROCESS = "preprocessor_config.json"
 ONNX_IMAGE = "onnx/image.onnx"
 ONNX_TEXT = "onnx/text.onnx"
+CALIBRATION = "calibration.json"
 
 _Config = TypeVar("_Config", bound=Section)
 
@@ -85,7 +87,7 @@ def write_folder(
     is none.
     """
     path.mkdir(parents=True, exist_ok=True)
-    for stale in (CONFIG, ONNX_IMAGE, ONNX_TEXT):
+    for stale in (CONFIG, ONNX_IMAGE, ONNX_TEXT, CALIBRATION):
         (path / stale).unlink(missing_ok=True)
     write_tensors(path / WEIGHTS, weights)
     write_atomic(path / TOKENIZER, tokenizer.to_bytes())

@@ -2,11 +2,13 @@
 
 Formats are an allow-list: Pillow reads many more, but some of those run other programs or are rarely tested. The size
 is checked on the header, before any pixel is decoded. A file that is cut off is an error, never a picture with a grey
-end. Embedded colour profiles are not applied; samples are read as sRGB.
+end. Colours are those of the embedded profile, as sRGB; without one, or with one that is broken, samples are sRGB.
+Broken metadata never lose the picture.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +17,9 @@ from types import MappingProxyType
 import numpy as np
 from PIL import Image, UnidentifiedImageError, features
 
+from model.colour import in_srgb
 from model.errors import BrokenPicture, EmptyPicture, TooManyPixels, UnsupportedPicture
+from model.salvage import without_metadata
 
 # Pillow's own limit warns at 89 million pixels and is one number for the whole process; `decode` checks instead.
 Image.MAX_IMAGE_PIXELS = None
@@ -63,14 +67,17 @@ class Picture:
     height: int
 
 
-def decode(data: bytes, *, max_pixels: int = 100_000_000) -> Picture:
+def decode(data: bytes, *, max_pixels: int = 100_000_000, at_least: int | None = None) -> Picture:
     """Decode one picture; of an animation its first frame.
+
+    With `at_least`, a JPEG comes at a half, a quarter or an eighth of its size, in a fraction of the time, as long as
+    neither side falls below that many pixels.
 
     Raises EmptyPicture, UnsupportedPicture, BrokenPicture or TooManyPixels, each with a sentence for a person.
     """
     if not data:
         raise EmptyPicture("The file is empty.")
-    name, drawn = _read(data, max_pixels)
+    name, drawn = _read(data, max_pixels, at_least)
     return Picture(
         image=to_rgb(drawn),
         drawn=drawn,
@@ -81,8 +88,18 @@ def decode(data: bytes, *, max_pixels: int = 100_000_000) -> Picture:
     )
 
 
-def _read(data: bytes, max_pixels: int) -> tuple[str, Image.Image]:
+def _read(data: bytes, max_pixels: int, at_least: int | None) -> tuple[str, Image.Image]:
     """Format name, and the upright picture: RGBA where it has transparency, otherwise RGB."""
+    try:
+        return _opened(data, max_pixels, at_least)
+    except (BrokenPicture, UnsupportedPicture):  # it may be the metadata that are broken
+        for less in without_metadata(data):
+            with contextlib.suppress(BrokenPicture, UnsupportedPicture):
+                return _opened(less, max_pixels, at_least)
+        raise
+
+
+def _opened(data: bytes, max_pixels: int, at_least: int | None) -> tuple[str, Image.Image]:
     try:
         opened = Image.open(io.BytesIO(data), formats=tuple(CONTENT_TYPES))
     except UnidentifiedImageError:
@@ -96,8 +113,10 @@ def _read(data: bytes, max_pixels: int) -> tuple[str, Image.Image]:
         name = "JPEG" if opened.format == "MPO" else str(opened.format)
         _check_size(opened.width, opened.height, max_pixels)
         try:
+            if at_least is not None:
+                opened.draft(None, (at_least, at_least))
             opened.load()
-            return name, _upright(_flat(opened), _orientation(opened))
+            return name, _upright(_flat(in_srgb(opened)), _orientation(opened))
         except Exception as error:
             raise BrokenPicture(f"The {name} picture is damaged or cut off: {_reason(error)}.") from error
 

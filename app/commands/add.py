@@ -13,8 +13,8 @@ from pathlib import Path
 
 from app.commands.address import add_url, open_client
 from app.errors import ServiceProblem
-from app.metadata import Metadata, parse_metadata
-from app.progress import ProgressBar
+from app.operations.progress import ProgressBar
+from app.records.metadata import Metadata, parse_metadata
 from app.schemas import AddedImage
 from app.settings import Settings
 from model.shards import PICTURE_EXTENSIONS
@@ -112,10 +112,10 @@ def _to_service(stack: ExitStack, arguments: argparse.Namespace) -> Add:
 
 def _to_folder(stack: ExitStack, path: Path) -> Add:
     # These bring the model and the index with them, which a client does without.
-    from app.folder import DataFolder
-    from app.gallery import Gallery, Upload
+    from app.gallery.gallery import Gallery, Upload
+    from app.gallery.store import Added
     from app.startup import load_encoder
-    from app.store import Added
+    from app.storage.folder import DataFolder
 
     settings = Settings(data=path)
     folder = stack.enter_context(DataFolder(path))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from app.client import Client
-from app.keys import own_key
+from app.security.keys import own_key
 from app.settings import read_settings
 
 

@@ -8,10 +8,10 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from app.backup import back_up
 from app.commands.data import add_data
-from app.folder import Layout
-from app.progress import ProgressBar
+from app.gallery.backup import back_up
+from app.operations.progress import ProgressBar
+from app.storage.folder import Layout
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -9,11 +9,11 @@ import threading
 from pathlib import Path
 
 from app.commands.data import add_data
-from app.folder import DataFolder
-from app.gallery import Gallery
-from app.progress import ProgressBar
+from app.gallery.gallery import Gallery
+from app.operations.progress import ProgressBar
 from app.settings import read_settings
 from app.startup import load_encoder
+from app.storage.folder import DataFolder
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

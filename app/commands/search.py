@@ -10,9 +10,9 @@ from typing import Any
 
 from app.commands.address import add_url, open_client
 from app.errors import InvalidRequest
-from app.json_text import read_json
+from app.records.json_text import read_json
+from app.records.title import title_of
 from app.schemas import Result, SearchAnswer
-from app.title import title_of
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import uvicorn
 
-from app.connection import Connection, most_connections
+from app.admission.connection import Connection, most_connections
 from app.errors import CannotListen
-from app.lane import Encoder
-from app.logs import configure_logs, log_format
+from app.inference.lane import Encoder
+from app.operations.logs import configure_logs, log_format
 from app.server import create_app
 from app.settings import Settings, describe_settings, read_settings, unknown_settings
 from app.startup import Startup

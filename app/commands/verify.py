@@ -8,9 +8,9 @@ import sys
 from dataclasses import asdict
 
 from app.commands.data import add_data
-from app.folder import DataFolder
-from app.progress import ProgressBar
-from app.verify import Findings, verify
+from app.gallery.verify import Findings, verify
+from app.operations.progress import ProgressBar
+from app.storage.folder import DataFolder
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

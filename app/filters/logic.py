@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from app.filters.sql import listed, sql
-from app.record import EVERY, Condition
+from app.records.record import EVERY, Condition
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from itertools import product
 from typing import Any
 
 from app.filters.sql import FALSE, TRUE, all_of, any_of, listed, mark, negation, sql
-from app.record import Condition
+from app.records.record import Condition
 
 _INT64 = range(-(2**63), 2**63)
 _PLACE = re.compile("0|[1-9][0-9]{0,8}")

@@ -10,8 +10,8 @@ from app.errors import InvalidFilter
 from app.filters import match
 from app.filters.logic import Test, Tree, condition_of, junction, opposite
 from app.filters.match import Predicate
-from app.json_text import kind_of, read_json
-from app.record import EVERY, Condition
+from app.records.json_text import kind_of, read_json
+from app.records.record import EVERY, Condition
 
 MAX_CONDITIONS = 128
 MAX_VALUES = 10_000
@@ -89,11 +89,13 @@ class _Parser:
             found = self._test(path, match.compared(_COMPARISONS[name], self._literal(operand, place)))
         elif name == "$exists":
             if not isinstance(operand, bool):
-                _refuse(place, f"this is true or false, not {kind_of(operand)}")
+                _refuse(place, f"this has to be true or false, not {kind_of(operand)}")
             found = self._test(path, match.exists())
         elif name == "$not":
             if not isinstance(operand, dict) or not any(each.startswith("$") for each in operand):
-                _refuse(place, 'this holds operators, such as {"$gte": 2020}; what is not equal is {"$ne": value}')
+                _refuse(
+                    place, 'this has to hold operators, such as {"$gte": 2020}; what is not equal is {"$ne": value}'
+                )
             found = self._field(path, operand, place, depth + 1)
         else:
             _refuse(place, f"this is no operator; here may stand {', '.join(_OPERATORS)}")
@@ -130,13 +132,13 @@ class _Parser:
 
 def _object(value: object, place: str) -> Mapping[str, object]:
     if not isinstance(value, dict):
-        _refuse(place, f"this is an object, not {kind_of(value)}")
+        _refuse(place, f"this has to be an object, not {kind_of(value)}")
     return value
 
 
 def _array(value: object, place: str) -> Sequence[object]:
     if not isinstance(value, list):
-        _refuse(place, f"this is an array, not {kind_of(value)}")
+        _refuse(place, f"this has to be an array, not {kind_of(value)}")
     return value
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from app.record import Condition
+from app.records.record import Condition
 
 TRUE, FALSE = Condition("TRUE"), Condition("FALSE")
 

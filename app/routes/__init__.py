@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from app.admission import Door
-from app.fetching import Fetcher
-from app.gallery import Gallery
+from app.admission.door import Door
+from app.gallery.gallery import Gallery
 from app.schemas import Problem
+from app.security.fetching import Fetcher
 
 
 def _gallery(request: Request) -> Gallery:

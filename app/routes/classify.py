@@ -6,14 +6,14 @@ import time
 
 from fastapi import APIRouter, Request
 
-from app.classifier import Verdict
-from app.fetching import Fetcher
-from app.gallery import Gallery
-from app.queries import KeptPicture, SentPicture
+from app.gallery.gallery import Gallery
+from app.http.body import Body, body_of, described
+from app.inference.classifier import Verdict
+from app.inference.queries import KeptPicture, SentPicture
 from app.routes import OpenFetcher, OpenGallery, SearchDoor, problems
-from app.routes.body import Body, body_of, described
 from app.routes.pictures import picture_source
 from app.schemas import ClassifyAnswer, ClassifyBody, ClassifyForm, Label
+from app.security.fetching import Fetcher
 
 router = APIRouter(prefix="/v1/classify", tags=["search"])
 

@@ -13,19 +13,19 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from app.data_uri import picture_bytes
-from app.duplicates import distinct
 from app.errors import InvalidRequest, NotFound
-from app.fetching import Fetcher
-from app.gallery import Gallery, Match
-from app.queries import GivenVector, KeptPicture, Part, SentPicture, Source, Words
-from app.record import Record, Vector
+from app.gallery.gallery import Gallery, Match
+from app.http.body import Body
+from app.http.data_uri import picture_bytes
+from app.inference.queries import GivenVector, KeptPicture, Part, SentPicture, Source, Words
+from app.records.duplicates import distinct
+from app.records.record import Record, Vector
+from app.records.title import title_of
 from app.routes import OpenFetcher, OpenGallery, SearchDoor
-from app.routes.body import Body
 from app.schemas.clip_retrieval import KnnBody, KnnResult, MetadataBody, PictureMetadata
 from app.schemas.dialects import ClipRetrievalError
 from app.schemas.fields import MAX_LIMIT
-from app.title import title_of
+from app.security.fetching import Fetcher
 
 router = APIRouter(tags=["compatibility"])
 

@@ -9,17 +9,17 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 
-from app.admission import Door
-from app.data_uri import picture_bytes
-from app.embedding import FaultyInput, embed
-from app.fetching import Fetcher
-from app.gallery import Gallery
-from app.queries import SentPicture, Source, Words
-from app.record import Vector
+from app.admission.door import Door
+from app.gallery.gallery import Gallery
+from app.http.body import Body
+from app.http.data_uri import picture_bytes
+from app.inference.embedding import FaultyInput, embed
+from app.inference.queries import SentPicture, Source, Words
+from app.records.record import Vector
 from app.routes import OpenFetcher, OpenGallery
-from app.routes.body import Body
 from app.schemas.dialects import OpenAIError
 from app.schemas.embeddings import Embedding, EmbeddingInput, EmbeddingsAnswer, EmbeddingsBody, Usage
+from app.security.fetching import Fetcher
 
 router = APIRouter(prefix="/v1/embeddings", tags=["compatibility"])
 

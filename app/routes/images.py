@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
+from fastapi import APIRouter, Form, Query, Request, Response
 from starlette.exceptions import HTTPException
 
 from app.errors import InvalidRequest
-from app.fetching import Fetcher
 from app.filters import read_filter
-from app.gallery import Gallery, Upload
-from app.metadata import parse_metadata, parse_patch
-from app.problems import ProblemResponse, problem_of
-from app.record import Record
+from app.gallery.gallery import Gallery, Upload
+from app.gallery.store import Added, Put
+from app.http.body import READ_AS_JSON
+from app.http.files import OpenedFile
+from app.http.problems import ProblemResponse, problem_of
+from app.records.metadata import parse_metadata, parse_patch
+from app.records.record import Record
 from app.routes import OpenFetcher, OpenGallery, SearchDoor, UploadDoor, problems
-from app.routes.body import READ_AS_JSON
-from app.routes.files import OpenedFile
 from app.schemas import AddAnswer, AddedImage, FailedFile, Image, ListAnswer, ListQuery
-from app.store import Added, Put
+from app.schemas.uploads import PutForm, UploadForm
+from app.security.fetching import Fetcher
 from model.errors import ParallaxError
 
 router = APIRouter(prefix="/v1/images", tags=["images"])
@@ -38,9 +39,7 @@ _MERGE = {"schema": {"type": "object"}, "example": {"place": "Oslo"}}
 _FILE_OR_URL = {"schema": {"oneOf": [{"required": ["file"]}, {"required": ["url"]}]}}
 _FORM = {"requestBody": {"required": True, "content": {"multipart/form-data": _FILE_OR_URL}}}
 _PATCH = {"application/merge-patch+json": _MERGE, "application/json": _MERGE}
-
-Metadatum = Annotated[str | None, Form(description="A JSON object for all pictures, or an array with one each.")]
-Address = Annotated[str | None, Form(description="Where to fetch a picture instead, if this service is set up to.")]
+_MULTIPART = Form(media_type="multipart/form-data")
 
 
 @router.post(
@@ -51,24 +50,18 @@ Address = Annotated[str | None, Form(description="Where to fetch a picture inste
     openapi_extra=_FORM,
 )
 async def add_images(
-    gallery: OpenGallery,
-    door: UploadDoor,
-    fetcher: OpenFetcher,
-    file: Annotated[list[UploadFile] | None, File(description="One or more pictures.")] = None,
-    url: Address = None,
-    metadata: Metadatum = None,
-    id: Annotated[str | None, Form(description="A name for a single picture; made here if left out.")] = None,  # noqa: A002
+    gallery: OpenGallery, door: UploadDoor, fetcher: OpenFetcher, form: Annotated[UploadForm, _MULTIPART]
 ) -> Response | AddAnswer:
     """Add pictures. Each file succeeds or fails for itself; the answer is an error only if all of them failed.
 
     A picture whose bytes are there already is not added again: its record is answered with `"duplicate": true`. With an
     `id` of its own it becomes a second record.
     """
-    _check_one_way(file, url)
-    names = [sent.filename for sent in file] if file else [url]
-    if id is not None and len(names) != 1:
+    contents = _contents(form, fetcher)
+    names = [sent.filename for sent in form.file] if form.file else [form.url]
+    if form.id is not None and len(names) != 1:
         raise InvalidRequest(f"An id names one picture, but there are {len(names)}.")
-    outcomes = await door.run(_add, gallery, _contents(file, url, fetcher), metadata, id, len(names))
+    outcomes = await door.run(_add, gallery, contents, form.metadata, form.id, len(names))
     images = [AddedImage.of_added(one) for one in outcomes if isinstance(one, Added)]
     failures = [(one, name) for name, one in zip(names, outcomes, strict=True) if isinstance(one, ParallaxError)]
     errors = [FailedFile(filename=name, problem=problem_of(error)) for error, name in failures]
@@ -77,17 +70,11 @@ async def add_images(
     return ProblemResponse(errors[0].problem, errors=[error.model_dump() for error in errors])
 
 
-def _check_one_way(file: Sequence[UploadFile] | None, url: str | None) -> None:
-    if bool(file) == bool(url):
+def _contents(form: UploadForm | PutForm, fetcher: Fetcher) -> Iterator[bytes]:
+    """The bytes of each picture, to be read one after the other."""
+    if bool(form.file) == bool(form.url):
         raise InvalidRequest("A picture is sent in the form field file, or fetched from the url; give one of both.")
-
-
-def _contents(files: Sequence[UploadFile] | None, url: str | None, fetcher: Fetcher) -> Iterator[bytes]:
-    """The bytes of each picture, read one after the other."""
-    if url:
-        yield fetcher.fetch(url)
-    for sent in files or ():
-        yield sent.file.read()
+    return (sent.file.read() for sent in form.file) if form.file else (fetcher.fetch(url) for url in [form.url or ""])
 
 
 def _add(
@@ -104,17 +91,14 @@ async def put_image(
     fetcher: OpenFetcher,
     response: Response,
     id: str,  # noqa: A002
-    file: Annotated[list[UploadFile] | None, File(description="The picture.", max_length=1)] = None,
-    url: Address = None,
-    metadata: Annotated[str | None, Form(description="A JSON object; empty if left out.")] = None,
+    form: Annotated[PutForm, _MULTIPART],
 ) -> Image:
     """Add a picture under this id, or put it with its metadata in the place of the one that is there.
 
     What is replaced keeps its place in the list and its `created_at`. If the new picture cannot be read, the old one
     stays.
     """
-    _check_one_way(file, url)
-    done = await door.run(_put, gallery, _contents(file, url, fetcher), metadata, id)
+    done = await door.run(_put, gallery, _contents(form, fetcher), form.metadata, id)
     response.status_code = 201 if done.created else 200
     return Image.of(done.record)
 

@@ -10,9 +10,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from app.admission import Door
-from app.gallery import Gallery
-from app.metrics import registry
+from app.admission.door import Door
+from app.gallery.gallery import Gallery
+from app.operations.metrics import registry
 from model.errors import ParallaxError
 
 router = APIRouter(tags=["health"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 
 from app.errors import NotFound
-from app.gallery import Gallery
+from app.gallery.gallery import Gallery
 from app.routes import OpenGallery
 from app.schemas.dialects import OpenAIError
 from app.schemas.models import Model, ModelsAnswer

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
-from starlette.staticfiles import StaticFiles
+from starlette.datastructures import Headers
+from starlette.staticfiles import NotModifiedResponse, StaticFiles
 from starlette.types import Scope
 
-from app.security import CSP_PAGE
+from app.http.browsers import CSP_PAGE
+from app.http.files import File
 
 _APP = Path(__file__).parent.parent
 
@@ -20,6 +23,12 @@ class _Pages(StaticFiles):
         response = await super().get_response(path, scope)
         response.headers.update({"Cache-Control": "no-cache", "Content-Security-Policy": CSP_PAGE})
         return response
+
+    def file_response(
+        self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200
+    ) -> Response:
+        file = File(full_path, status_code=status_code, stat_result=stat_result)
+        return NotModifiedResponse(file.headers) if self.is_not_modified(file.headers, Headers(scope=scope)) else file
 
 
 router = APIRouter(include_in_schema=False)

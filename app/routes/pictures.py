@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from app.data_uri import picture_bytes
-from app.fetching import Fetcher
-from app.queries import KeptPicture, SentPicture
+from app.http.data_uri import picture_bytes
+from app.inference.queries import KeptPicture, SentPicture
 from app.schemas import PictureQuery
+from app.security.fetching import Fetcher
 
 
 def picture_source(picture: PictureQuery, fetcher: Fetcher) -> KeptPicture | SentPicture:

@@ -8,15 +8,15 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
-from app.admission import Door
-from app.fetching import Fetcher
+from app.admission.door import Door
 from app.filters import parse_filter, read_filter
-from app.gallery import Gallery, Match
-from app.queries import GivenVector, Part, SentPicture, Words
+from app.gallery.gallery import Gallery, Match
+from app.http.body import Body, body_of, described
+from app.inference.queries import GivenVector, Part, SentPicture, Words
 from app.routes import OpenFetcher, OpenGallery, SearchDoor, problems
-from app.routes.body import Body, body_of, described
 from app.routes.pictures import picture_source
 from app.schemas import QueryPart, Result, SearchAnswer, SearchBody, SearchForm, SearchQuery
+from app.security.fetching import Fetcher
 
 router = APIRouter(prefix="/v1/search", tags=["search"])
 

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from app.json_text import read_json
+from app.records.json_text import read_json
 from app.schemas.fields import PictureQuery, Text
 from app.schemas.forms import File, FromJson
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
-from app.json_text import read_json
+from app.records.json_text import read_json
 
 
 def _from_json(value: object) -> object:

@@ -10,8 +10,8 @@ from app.schemas.fields import FILTER, Limit
 from app.schemas.problem import Problem
 
 if TYPE_CHECKING:  # the client reads this file too, and does without the index
-    from app.catalog import Record
-    from app.store import Added
+    from app.gallery.store import Added
+    from app.storage.catalog import Record
 
 
 class Image(BaseModel):

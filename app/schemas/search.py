@@ -11,7 +11,7 @@ from app.schemas.fields import FILTER, Filter, Limit, MinRelevance, Offset, Pict
 from app.schemas.forms import File, FromJson
 
 if TYPE_CHECKING:  # the client reads this file too, and does without the index
-    from app.gallery import Match
+    from app.gallery.gallery import Match
 
 MAX_PARTS = 32
 

@@ -1,6 +1,6 @@
 // The service's routes, one function each. Every failure is a Problem with a sentence to show.
 
-import { headers } from "./key.js";
+import { headers, whole } from "./key.js";
 
 export class Problem extends Error {
   constructor(status, title, detail, retryAfter = 0) {
@@ -20,7 +20,7 @@ function problemOf(status, body, retryAfter) {
 async function request(path, options) {
   let response;
   try {
-    response = await fetch(path, { ...options, headers: { ...headers(), ...options.headers } });
+    response = await fetch(whole(path), { ...options, headers: { ...headers(), ...options.headers } });
   } catch (error) {
     throw error.name === "AbortError" ? error : unreachable();
   }
@@ -32,7 +32,7 @@ async function request(path, options) {
 // {ready, status, detail, images, demo: {done, total}}; a service that is still starting answers 503 with the same body.
 export async function readiness() {
   try {
-    const response = await fetch("readyz", { cache: "no-store" });
+    const response = await fetch(whole("readyz"), { cache: "no-store" });
     return { ...(await response.json()), ready: response.ok };
   } catch {
     throw unreachable();
@@ -71,7 +71,7 @@ export function add(file, onSent, signal) {
   return new Promise((resolve, reject) => {
     const sending = new XMLHttpRequest();
     const stop = () => sending.abort();
-    sending.open("POST", "v1/images");
+    sending.open("POST", whole("v1/images"));
     for (const [name, value] of Object.entries(headers())) sending.setRequestHeader(name, value);
     sending.responseType = "json";
     sending.upload.onprogress = (event) => onSent(event.lengthComputable ? event.loaded / event.total : 0);

@@ -13,6 +13,10 @@ export const hasKey = () => Boolean(key);
 
 export const headers = () => (key ? { Authorization: `Bearer ${key}` } : {});
 
+// An address of the service, in full. Where the page was opened as http://user:KEY@host/, one that is relative would
+// have user and key in it too, and browsers fetch none that has.
+export const whole = (address) => new URL(address, location.href);
+
 export function setKey(value) {
   key = value;
   try {
@@ -37,7 +41,7 @@ const nearby = new IntersectionObserver(
 );
 
 async function load(image, { address, done }) {
-  const response = await fetch(address, { headers: headers() }).catch(() => null);
+  const response = await fetch(whole(address), { headers: headers() }).catch(() => null);
   const url = response?.ok ? URL.createObjectURL(await response.blob()) : "";
   if (wanted.get(image).address !== address) URL.revokeObjectURL(url); // it shows another picture by now
   else if (!url) image.dispatchEvent(new Event("error"));

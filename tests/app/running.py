@@ -10,7 +10,7 @@ from typing import Any
 from starlette.testclient import TestClient
 
 from app import create_app
-from app.lane import Encoder
+from app.inference.lane import Encoder
 from app.settings import Settings
 from app.startup import Startup
 from tests.app.dummy import ColourEncoder

@@ -12,10 +12,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from app.folder import DataFolder
-from app.record import Entry, Record, Vector
-from app.store import Added, Candidate, Put, Store
-from app.verify import Findings, verify
+from app.gallery.store import Added, Candidate, Put, Store
+from app.gallery.verify import Findings, verify
+from app.records.record import Entry, Record, Vector
+from app.storage.folder import DataFolder
 
 DIM = 8
 MODEL = "m0de1"

@@ -15,15 +15,15 @@ from starlette.testclient import TestClient
 
 from app import create_app
 from app.errors import StorageFull
-from app.folder import DataFolder
-from app.gallery import CHUNK, Gallery, Upload
-from app.index import Index
-from app.lane import Row
-from app.live_index import LiveIndex
-from app.record import Vectors
+from app.gallery.gallery import CHUNK, Gallery, Upload
+from app.index.exact import Index
+from app.index.live import LiveIndex
+from app.inference.lane import Row
+from app.records.record import Vectors
 from app.settings import Settings
-from app.snapshot import Snapshot
 from app.startup import Startup
+from app.storage.folder import DataFolder
+from app.storage.snapshot import Snapshot
 from model.errors import ParallaxError
 from model.picture import decode
 from model.shards import Sample, ShardWriter

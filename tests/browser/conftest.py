@@ -111,7 +111,7 @@ class Watch:
             self._complaints.append(message.text)
 
     def _on_request(self, request: Request) -> None:
-        self._asked.append(request.url)
+        self._asked.append(re.sub("//[^/@]*@", "//", request.url))
 
     def check(self) -> None:
         assert [text for text in self._complaints if not (self.expected and re.search(self.expected, text))] == []

@@ -57,6 +57,17 @@ def test_the_page_asks_for_the_key_until_it_is_right(visit: Visit, closed: Servi
     expect(page.locator(".tile")).to_have_count(0)
 
 
+def test_the_page_works_where_its_address_has_a_key_for_other_programs(
+    visit: Visit, closed: Service, watch: Watch
+) -> None:
+    """Browsers drop http://user:KEY@ from what they show, and fetch nothing relative to it."""
+    watch.expected = "status of 401"
+    page = visit(closed, closed.origin.replace("http://", f"http://user:{WRITER}@"))
+    unlock(page, WRITER)
+    expect(page.locator(".tile")).to_have_count(2)
+    expect(page.locator(".tile").first.get_by_role("img")).to_have_attribute("src", BLOB)
+
+
 def test_with_a_key_pictures_are_seen_and_added(visit: Visit, closed: Service, watch: Watch) -> None:
     watch.expected = "status of 401"
     page = visit(closed)

@@ -1,0 +1,1 @@
+"""What the service does, without HTTP: pictures are added, changed, found, checked and copied."""

@@ -1,0 +1,1 @@
+"""The nearest vectors, at one committed state of the catalog."""

@@ -1,0 +1,205 @@
+"""The index while the service runs: read or made at the start, in step with the catalog from then on."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+import numpy as np
+
+from app.errors import IndexUnfit, NotReady, StorageError
+from app.index.exact import Index
+from app.index.file import IndexFile, Stamp
+from app.index.timeline import Timeline
+from app.index.view import View
+from app.operations import metrics
+from app.records.record import Vector, Vectors
+from app.storage.catalog import Catalog, Change
+from app.storage.snapshot import Snapshot, State
+
+_TRIES = 3
+_UNIT_LENGTH = 1e-2
+"""How far from 1 the length of a vector may be; rounding to 16 bits is well within."""
+
+log = logging.getLogger("parallax")
+
+
+class LiveIndex:
+    """Makes every change of the catalog, so that none passes the index by. Searches wait for nobody.
+
+    `writer` is the lock of the one who writes; methods that need it held say so.
+    """
+
+    def __init__(
+        self, catalog: Catalog, file: IndexFile, writer: threading.Lock, *, dim: int, fingerprint: str
+    ) -> None:
+        self._catalog, self._file, self._writer = catalog, file, writer
+        self._dim, self._fingerprint = dim, fingerprint
+        self._timeline: Timeline | None = None
+        self._missed: list[tuple[int, list[int], list[tuple[int, Vector]]]] | None = None
+        """(changes, removed, added) since the index began to be made."""
+        self._file_may_fit = True
+        self.not_ready = "Pictures cannot be searched yet: the index is being opened."
+        """Why there is no index, as a sentence."""
+
+    def __len__(self) -> int:
+        """Vectors that are searched; 0 until there is an index."""
+        return 0 if self._timeline is None else len(self._timeline.latest)
+
+    @contextmanager
+    def view(self) -> Iterator[View]:
+        """The state at this moment, until the block ends. Raises NotReady."""
+        with ExitStack() as stack:
+            for _ in range(_TRIES):
+                with ExitStack() as attempt:
+                    records = attempt.enter_context(self._catalog.snapshot())
+                    index = self._opened().at(records.state.changes)
+                    if index is not None:
+                        stack.push(attempt.pop_all())
+                        break
+            else:
+                with self._writer:  # so that nobody overtakes once more
+                    records = stack.enter_context(self._catalog.snapshot())
+                    index = self._opened().at(records.state.changes)
+                    if index is None:
+                        index = self._made_anew(records)
+            yield View(records, index)
+
+    def check(self) -> None:
+        """Raises NotReady, before a search does work for nothing."""
+        self._opened()
+
+    def _opened(self) -> Timeline:
+        if self._timeline is None:
+            raise NotReady(self.not_ready)
+        return self._timeline
+
+    def _made_anew(self, records: Snapshot) -> Index:
+        log.error("the catalog was changed by another program; the index is made anew")
+        self._file_may_fit = True
+        self._forget_file()
+        index = self._collect(records, lambda *_: None)
+        self._timeline = Timeline(index, records.state.changes)
+        return index
+
+    # Writing; the caller holds the lock
+
+    @contextmanager
+    def change(self) -> Iterator[Change]:
+        """A change of the catalog: on disk and seen by searches when the block has ended, or neither if it raises."""
+        outcome: State | None = None
+        change: Change | None = None
+        try:
+            with self._catalog.change() as change:
+                if self._timeline is not None and not self._timeline.is_up_to(change.state.changes):
+                    with self._catalog.snapshot() as records:
+                        self._made_anew(records)
+                yield change
+                outcome = change.outcome()
+                if outcome != change.state:
+                    self._forget_file()
+                    if self._timeline is not None:
+                        self._timeline.prepare(outcome.changes, change.removed, change.added)
+        except BaseException:
+            if self._timeline is not None and outcome is not None:
+                self._timeline.drop(outcome.changes)
+            raise
+        if outcome != change.state:
+            if self._timeline is not None:
+                self._timeline.settle(outcome.changes)
+            if self._missed is not None:
+                self._missed.append((outcome.changes, change.removed, change.added))
+
+    def _forget_file(self) -> None:
+        if self._file_may_fit:
+            self._file.forget()
+            self._file_may_fit = False
+
+    def forget_file(self) -> None:
+        """Let the next `open` make the index from the catalog."""
+        with self._writer:
+            self._forget_file()
+
+    # Opening and saving, beside searches and writers
+
+    def open(self, report: Callable[[int, int], None]) -> None:
+        """Read the index from its file, or make it from the catalog if the file does not fit in every respect."""
+        with self._writer:
+            self._missed = []
+        try:
+            with self._catalog.snapshot() as records:
+                index = self._load(records)
+                if index is None:
+                    index = self._collect(records, report)
+                timeline = Timeline(index, records.state.changes)
+            with self._writer:
+                for changes, removed, added in self._missed:
+                    if changes > records.state.changes:
+                        timeline.prepare(changes, removed, added)
+                        timeline.settle(changes)
+                self._timeline = timeline
+        finally:
+            self._missed = None
+
+    def _load(self, records: Snapshot) -> Index | None:
+        if not self._file_may_fit:
+            return None
+        try:
+            loaded = self._file.load(self._stamp(records.state))
+        except IndexUnfit as error:
+            log.warning("the index on disk is put aside and made anew from the catalog: %s", error)
+            metrics.STORAGE_ERRORS.labels("index").inc()
+            self._file.quarantine()
+            loaded = None
+        if loaded is None:
+            self._file_may_fit = False
+            return None
+        return loaded[1]
+
+    def _stamp(self, state: State) -> Stamp:
+        return Stamp(model=self._fingerprint, dim=self._dim, changes=state.changes, token=state.token)
+
+    def _collect(self, records: Snapshot, report: Callable[[int, int], None]) -> Index:
+        total = records.count_vectors(self._fingerprint)
+        index = Index(self._dim, expected=total)
+        report(0, total)
+        done = 0
+        for keys, blobs in records.vectors(self._fingerprint):
+            whole, vectors = whole_vectors(keys, blobs, self._dim)
+            for key in set(keys).difference(whole):
+                log.error(
+                    "the vector of the picture with the key %d is damaged; `python -m app reindex` repairs it", key
+                )
+            index = index.changed((), whole, vectors)
+            done += len(keys)
+            report(done, total)
+        return index
+
+    def save(self) -> None:
+        """Write the index to its file, unless it is there or there is none. What fails is only logged."""
+        if self._timeline is None or self._file_may_fit:
+            return
+        try:
+            with self.view() as view:
+                state, index = view.records.state, view.index
+            manifest = self._file.write(index, self._stamp(state))
+            with self._writer, self._catalog.snapshot() as records:
+                if records.state == state:
+                    self._file.publish(manifest)
+                    self._file_may_fit = True
+                else:
+                    self._file.forget()
+        except (OSError, StorageError) as error:
+            log.warning("the index was not saved, so the next start makes it anew: %s", error)
+
+
+def whole_vectors(keys: Sequence[int], blobs: Sequence[bytes], dim: int) -> tuple[list[int], Vectors]:
+    """Those vectors of a batch that are sound: of this size, finite, of unit length; with their keys."""
+    sized = [number for number, blob in enumerate(blobs) if len(blob) == 4 * dim]
+    vectors = np.frombuffer(b"".join(blobs[number] for number in sized), "<f4").reshape(len(sized), dim)
+    with np.errstate(all="ignore"):
+        lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))  # (n,)
+    sound = np.abs(lengths - 1) < _UNIT_LENGTH  # which NaN is not
+    return [keys[number] for number, good in zip(sized, sound, strict=True) if good], vectors[sound].astype(np.float32)

@@ -1,0 +1,1 @@
+"""What goes through the model, and what its numbers mean."""

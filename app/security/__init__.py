@@ -1,0 +1,1 @@
+"""Who is trusted with what: keys, and the addresses of the internet."""
