@@ -14,7 +14,7 @@ ALL    := $(VENV)/.all-$(LOCKED)
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help serve setup test test-slow lint format bench data lock image chromium
+.PHONY: help serve setup test test-slow lint format bench figures data lock image chromium
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -58,8 +58,11 @@ chromium:
 	{ $$as_root apt-get update && $$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium; } \
 	>/dev/null || { echo "Chromium could not be installed: as an administrator, run apt-get install chromium." >&2; exit 1; }
 
-bench: $(ALL) ## measure encoding and search on this machine; results go to runs/bench.json
+bench: $(ALL) ## measure encoding, search and attention on this machine; results go to runs/bench.json
 	@$(RUN) -m benchmarks --out runs/bench.json
+
+figures: $(ALL) ## draw the figures of docs/model.md anew; takes some minutes the first time
+	@$(RUN) -m benchmarks.figures
 
 data: $(ALL) ## build the data sets of the shipped model in runs/, from npm packages that are fetched when missing
 	@$(RUN) -m training prepare pictogram runs/pictogram

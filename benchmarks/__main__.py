@@ -1,23 +1,21 @@
-"""`python -m benchmarks`: the shipped model's encoding speed and the speed of search, as a table and as JSON."""
+"""`python -m benchmarks`: speed of the shipped model, of search and of attention's forms, as tables and as JSON."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from app.index import Index
+from app.index.exact import Index
 from app.settings import SHIPPED_MODEL
+from benchmarks import attention
+from benchmarks.machine import write_report
 from benchmarks.timing import Timing, take
 from model import Encoder, load
 
@@ -75,12 +73,11 @@ def main() -> None:
             )
             rows.append({"name": name, "items_per_call": size, **asdict(timing)})
 
+    print()
+    ways = attention.report(seconds=1.0)
+
     if arguments.out:
-        machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
-        versions = {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}}
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        report = {"machine": machine, "versions": versions, "measures": rows}
-        arguments.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        write_report(arguments.out, PACKAGES, {"measures": rows, "attention": ways})
         print(f"written to {arguments.out}", file=sys.stderr)
 
 

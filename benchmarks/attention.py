@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -15,9 +14,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from benchmarks.machine import write_report
 from benchmarks.timing import Timing, take
 from model.transformer import attention, batched_attention, fused_attention
 
+PACKAGES = ("torch",)
 WAYS: tuple[Callable[..., Tensor], ...] = (attention, batched_attention, fused_attention)
 PRECISIONS = {"float32": torch.float32, "bfloat16 autocast": torch.bfloat16}
 WIDTH = 64
@@ -72,24 +73,28 @@ def measure(seconds: float) -> Iterator[tuple[Place, str, str, dict[str, Timing]
             yield from ((place, precision, what, by_way) for what, by_way in timings.items())
 
 
+def report(seconds: float) -> list[dict[str, object]]:
+    """Measure all of it, print it as a table with an arrow at the fastest way, and return its rows."""
+    rows: list[dict[str, object]] = []
+    print(f"{'':76}" + "".join(f"{way.__name__:>19}" for way in WAYS))
+    for place, precision, what, timings in measure(seconds):
+        fastest = min(timings.values(), key=lambda timing: timing.median_s)
+        columns = [f"{t.median_s * 1e3:13.3f} ms {'←' if t is fastest else '':2}" for t in timings.values()]
+        print(f"{place.name:34}{precision:20}{what:22}" + "".join(columns), flush=True)
+        times = {name: asdict(timing) for name, timing in timings.items()}
+        rows.append({**asdict(place), "precision": precision, "what": what, "ways": times})
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.attention", description=__doc__)
     parser.add_argument("--seconds", type=float, default=1.0, help="spent on each number (1)")
     parser.add_argument("--out", type=Path, help="write the results there as JSON")
     arguments = parser.parse_args()
 
-    rows: list[dict[str, object]] = []
-    print(f"{'':76}" + "".join(f"{way.__name__:>19}" for way in WAYS))
-    for place, precision, what, timings in measure(arguments.seconds):
-        fastest = min(timings.values(), key=lambda timing: timing.median_s)
-        columns = [f"{t.median_s * 1e3:13.3f} ms {'←' if t is fastest else '':2}" for t in timings.values()]
-        print(f"{place.name:34}{precision:20}{what:22}" + "".join(columns), flush=True)
-        times = {name: asdict(timing) for name, timing in timings.items()}
-        rows.append({**asdict(place), "precision": precision, "what": what, "ways": times})
+    rows = report(arguments.seconds)
     if arguments.out:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        report = {"torch": torch.__version__, "threads": torch.get_num_threads(), "measures": rows}
-        arguments.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        write_report(arguments.out, PACKAGES, {"threads": torch.get_num_threads(), "measures": rows})
         print(f"written to {arguments.out}", file=sys.stderr)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 import tokenizers
 
+from benchmarks.machine import write_report
 from model.config import ModelConfig, TextConfig, TokenizationConfig, ViTConfig
 from model.importing.named import named
 from model.importing.open_clip_config import OpenClipConfig
@@ -29,6 +29,7 @@ from model.layouts import huggingface, openai
 from model.layouts.rule import Rule
 from model.weights import Array, write_tensors
 
+PACKAGES = ("numpy", "tokenizers", "torch")
 LARGEST_RATIO, LONGEST_S = 2.5, 60.0
 """What an import may take: peak memory over the size of the weights' file, and seconds."""
 
@@ -214,12 +215,10 @@ def main(arguments: Sequence[str] | None = None, models: Mapping[str, Published]
         )
     if parsed.out:
         report = {
-            "machine": {"system": platform.system(), "processor": platform.processor() or platform.machine()},
             "limits": {"ratio": LARGEST_RATIO, "seconds": LONGEST_S},
             "measures": [asdict(taken) | {"ratio": taken.ratio, "kept": taken.kept} for taken in measures],
         }
-        parsed.out.parent.mkdir(parents=True, exist_ok=True)
-        parsed.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        write_report(parsed.out, PACKAGES, report)
     return 0 if all(taken.kept for taken in measures) else 1
 
 

@@ -5,12 +5,14 @@ import json
 import pytest
 
 from benchmarks.import_sizes import (
+    LARGEST_RATIO,
     Measure,
     Published,
     as_huggingface,
     as_open_clip_pickle,
     as_openai_archive,
     main,
+    measure,
     published,
 )
 from tests.model import tiny
@@ -41,6 +43,12 @@ def test_a_small_model_is_written_imported_and_measured(tmp_path, name):
     assert taken["seconds"] > 0
     assert taken["peak_bytes"] > 10 * 2**20
     assert taken["ratio"] == pytest.approx(taken["peak_bytes"] / taken["file_bytes"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", published())
+def test_an_import_of_real_size_takes_little_more_memory_than_its_file(name):
+    assert measure(published()[name]).ratio <= LARGEST_RATIO
 
 
 def test_what_takes_too_much_is_not_kept():

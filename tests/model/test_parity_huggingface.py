@@ -1,16 +1,14 @@
 """A checkpoint of transformers, imported, gives the vectors that it gives there: CLIP, SigLIP and SigLIP 2."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-import tokenizers
 import torch
-from tokenizers import models, pre_tokenizers, processors
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPConfig, CLIPModel, Siglip2Config, Siglip2Model, SiglipConfig, SiglipModel
 
+from benchmarks.parity import randomise, their_vectors, write_tokenizer
 from model.clip import CLIP
 from model.importing.checkpoint import Wishes, import_checkpoint
 from model.torch_runtime import read_model
@@ -63,44 +61,10 @@ class Pair:
     mask: Tensor
 
     def their_vectors(self) -> tuple[Tensor, Tensor]:
-        inputs = {"input_ids": self.ids, "pixel_values": self.pixels}
-        if isinstance(self.theirs, CLIPModel):
-            inputs["attention_mask"] = self.mask.long()
-        if isinstance(self.theirs, Siglip2Model):  # reads patches, each of them flattened, colours last
-            inputs["pixel_values"] = (
-                self.pixels.unfold(2, 8, 8).unfold(3, 8, 8).permute(0, 2, 3, 4, 5, 1).reshape(8, 16, -1)
-            )
-            inputs["pixel_attention_mask"] = torch.ones(8, 16, dtype=torch.int64)
-            inputs["spatial_shapes"] = torch.full((8, 2), 4)
-        out = self.theirs(**inputs)
-        return functional.normalize(out.image_embeds, dim=-1), functional.normalize(out.text_embeds, dim=-1)
+        return their_vectors(self.theirs, self.pixels, self.ids, self.mask)
 
     def our_vectors(self) -> tuple[Tensor, Tensor]:
         return self.ours.encode_image(self.pixels), self.ours.encode_text(self.ids, self.mask)
-
-
-def randomise(model: nn.Module) -> None:
-    """Weights in which every part counts; transformers starts many of them at zero or one."""
-    for name, parameter in model.named_parameters():
-        if name in {"logit_scale", "logit_bias"}:
-            nn.init.uniform_(parameter, 4, 6)  # beyond ln 100, at which training stops
-        elif parameter.ndim > 1:
-            nn.init.normal_(parameter, std=0.3)
-        elif name.endswith("weight"):
-            nn.init.uniform_(parameter, 0.5, 1.5)
-        else:
-            nn.init.normal_(parameter, std=0.3)
-
-
-def write_tokenizer(path: Path) -> None:
-    """Words to ids, with a start and an end token."""
-    words = {f"w{number}": number for number in range(START)} | {"<start>": START, "<end>": END}
-    tokenizer = tokenizers.Tokenizer(models.WordLevel(words, unk_token="w0"))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<start> $A <end>", special_tokens=[("<start>", START), ("<end>", END)]
-    )
-    tokenizer.save(str(path / "tokenizer.json"))
 
 
 @pytest.fixture(scope="module", params=CHECKPOINTS)
@@ -110,7 +74,7 @@ def pair(request, tmp_path_factory) -> Pair:
     randomise(theirs)
     source = tmp_path_factory.mktemp("source")
     theirs.save_pretrained(source)
-    write_tokenizer(source)
+    write_tokenizer(source, START)
     folder, _ = import_checkpoint(str(source), tmp_path_factory.mktemp("model"), Wishes())
     side = folder.config.vision.image_size
     ids, mask = (torch.from_numpy(array) for array in folder.tokenizer.encode(TEXTS))

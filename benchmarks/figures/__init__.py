@@ -1,0 +1,1 @@
+"""The figures of docs/model.md, drawn from forward passes of trained models: `python -m benchmarks.figures`."""

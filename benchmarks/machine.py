@@ -1,0 +1,30 @@
+"""A report of measurements as a file, which tells what they were taken on."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+
+def write_report(path: Path, packages: Iterable[str], report: Mapping[str, object]) -> None:
+    """Write a report as JSON, headed by the machine and the versions of Python and of these installed packages."""
+    taken_on = {
+        "machine": {"system": platform.system(), "processor": _processor(), "cores": os.cpu_count()},
+        "versions": {"python": platform.python_version(), **{package: version(package) for package in packages}},
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({**taken_on, **report}, indent=2) + "\n", encoding="utf-8")
+
+
+def _processor() -> str:
+    """As its maker names it, where Linux tells; Python itself knows the architecture alone there."""
+    try:
+        told = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
+    except OSError:
+        told = None
+    return told[1] if told else platform.processor() or platform.machine()

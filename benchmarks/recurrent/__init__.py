@@ -1,0 +1,1 @@
+"""Recurrent text towers against the Transformer, at equal parameters and at equal time."""
