@@ -1,6 +1,7 @@
 """The command line: `python -m training prepare | train | evaluate | export`.
 
-Results go to stdout, logs and progress bars to stderr. The exit status is 0, 1 if the command failed, 2 if misused.
+Results go to stdout, logs and progress bars to stderr. The exit status is 0, 1 if the command failed, 2 if misused, 143
+if SIGTERM stopped a run, whose state is saved.
 """
 
 import argparse
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from model.errors import ParallaxError
+from training.evaluation import command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,7 +34,10 @@ def _parser() -> argparse.ArgumentParser:
 
     prepare = commands.add_parser("prepare", help="build a data set as WebDataset shards (img2dataset layout)")
     prepare.add_argument(
-        "name", metavar="NAME", choices=("pictogram", "icons", "gallery"), help="pictogram, icons or gallery"
+        "name",
+        metavar="NAME",
+        choices=("pictogram", "icons", "clipart", "gallery"),
+        help="pictogram, icons, clipart or gallery",
     )
     prepare.add_argument("folder", metavar="DIR", type=Path, help="folder to write")
     prepare.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -41,9 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="train a model")
     train.add_argument("config", metavar="CONFIG.toml", type=Path)
     train.add_argument(
-        "--out", metavar="RUN_DIR", type=Path, required=True, help="folder of checkpoint, log and curves"
+        "--out", metavar="RUN_DIR", type=Path, required=True, help="folder of checkpoints, log and curves"
     )
-    train.add_argument("--resume", action="store_true", help="go on from the checkpoint in RUN_DIR")
+    train.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in RUN_DIR")
     train.add_argument(
         "--set", metavar="KEY=VALUE", action="append", default=[], help="override one key of the configuration"
     )
@@ -51,13 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     train.set_defaults(run=_train)
 
     evaluate = commands.add_parser("evaluate", help="measure retrieval both ways and zero-shot accuracy")
-    evaluate.add_argument("model", metavar="MODEL_DIR", type=Path)
-    evaluate.add_argument("data", metavar="DATA", type=Path, help="folder of shards, or of folders of shards")
-    evaluate.add_argument(
-        "--gallery", metavar="DIR", type=Path, help="folder of shards in which to look for the pictures of DATA"
-    )
-    evaluate.add_argument("--out", metavar="DIR", type=Path, help="write result.json, result.md and recall.png here")
-    evaluate.add_argument("--json", action="store_true", help="print the result as JSON")
+    command.add_arguments(evaluate)
     evaluate.set_defaults(run=_evaluate)
 
     export = commands.add_parser("export", help="write the model folder that the service loads")
@@ -72,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _prepare(arguments: argparse.Namespace) -> None:
-    from training.prepare import DATA_SETS
+    from training.prepare.build import DATA_SETS
 
     counts = DATA_SETS[arguments.name](arguments.folder)
     _show(
@@ -83,36 +82,32 @@ def _prepare(arguments: argparse.Namespace) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    from training.allocator import keep_freed_memory
+    from training.loop.allocator import keep_freed_memory
 
     keep_freed_memory()
     from training.config import read_config
-    from training.train import Run
+    from training.loop.device import find_device
+    from training.loop.ranks import connected
+    from training.loop.run import Run
+    from training.loop.termination import EXIT_STATUS
 
-    run = Run(read_config(arguments.config, arguments.set), arguments.out)
-    if arguments.resume:
-        run.resume()
-    run.train()
-    validation = run.validate()
-    result = {"run": str(arguments.out), "step": run.step, "validation": validation}
-    _show(result, arguments.json, f"{arguments.out}: {run.step} steps, validation R@1 {validation['R@1']:.3f}")
+    config = read_config(arguments.config, arguments.set)
+    with connected(cuda=find_device(config.device).type == "cuda") as ranks:
+        run = Run(config, arguments.out, arguments.resume, ranks=ranks)
+        run.train()
+        if run.terminated:
+            if ranks.index == 0:
+                print(f"Stopped by SIGTERM after step {run.step}, which is saved; --resume goes on.", file=sys.stderr)
+            sys.exit(EXIT_STATUS)
+        validation = run.validate()
+    if ranks.index == 0:
+        result = {"run": str(arguments.out), "step": run.step, "validation": validation}
+        _show(result, arguments.json, f"{arguments.out}: {run.step} steps, validation R@1 {validation['R@1']:.3f}")
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    from model import load
-    from model.durable import write_atomic
-    from training.evaluate import evaluate
-    from training.report import draw_recalls, table
-
-    encoder = load(arguments.model)
-    splits = evaluate(encoder, arguments.data, arguments.gallery)
-    result = {"model": encoder.name, "fingerprint": encoder.fingerprint, "runtime": encoder.runtime, "splits": splits}
-    if arguments.out:
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        write_atomic(arguments.out / "result.json", f"{json.dumps(result, indent=2)}\n".encode())
-        write_atomic(arguments.out / "result.md", f"{table(splits)}\n".encode())
-        draw_recalls(splits, arguments.out / "recall.png")
-    _show(result, arguments.json, table(splits))
+    result, text = command.run(arguments)
+    _show(result, arguments.json, text)
 
 
 def _export(arguments: argparse.Namespace) -> None:

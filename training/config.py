@@ -18,6 +18,7 @@ from pydantic import (
 
 from model.config import PreprocessConfig, RecurrentTextConfig, Section, TextTransformerConfig, VisionConfig
 from model.errors import ParallaxError
+from training.data.section import ColumnsSection, Kind, StreamSection
 
 
 class ConfigError(ParallaxError):
@@ -27,17 +28,26 @@ class ConfigError(ParallaxError):
 class SourceSection(Section):
     """One source of training pictures."""
 
-    path: Path = Field(description="folder of shards")
+    path: Path | tuple[Path, ...] = Field(
+        description="folder, table, shard or shards; whatever the documentation of training lists"
+    )
     per_batch: PositiveInt = Field(description="pictures of each batch that come from it")
+    kind: Kind | None = Field(None, description="held in memory, or streamed from disk; by size and model unless set")
+    columns: ColumnsSection = ColumnsSection()
 
 
 class DataSection(Section):
     """What is trained on."""
 
     train: tuple[SourceSection, ...] = Field(min_length=1, description="the sources that make up each batch")
-    validation: Path = Field(description="folder of shards to validate on")
+    validation: Path = Field(description="data set to validate on")
     cache_size: PositiveInt = Field(64, description="side in pixels at which drawings are held in memory")
     per_concept: PositiveInt = Field(2, description="pictures of each concept in a batch; it divides per_batch")
+    captions_per_picture: PositiveInt = Field(
+        1, description="captions drawn for each picture, all of them positives; texts cost little beside pictures"
+    )
+    stream: StreamSection = StreamSection()
+    bad_share: float = Field(0.05, ge=0, le=1, description="share of samples that may be bad before the run ends")
     early_size: PositiveInt | None = Field(None, description="smaller side of the pictures in the first steps")
     early_steps: NonNegativeInt = Field(0, description="steps at early_size, which cost a fraction of the later ones")
 
@@ -74,7 +84,7 @@ class ModelSection(Section):
 
 
 class OptimizerSection(Section):
-    """Muon (Jordan et al. 2024) or AdamW (Loshchilov and Hutter 2019), linear warm-up, then a cosine to zero."""
+    """Muon (Jordan et al. 2024) or AdamW (Loshchilov and Hutter 2019), and the course of the learning rate."""
 
     kind: Literal["muon", "adamw"] = Field(
         "adamw", description="of matrices and kernels; gains, biases and embeddings always take AdamW"
@@ -83,6 +93,14 @@ class OptimizerSection(Section):
     weight_decay: NonNegativeFloat = Field(0.1, description="on matrices and kernels, not on gains, biases, embeddings")
     betas: tuple[float, float] = Field((0.9, 0.98), description="decay of the two moments")
     warmup_steps: NonNegativeInt = Field(100, description="steps of linear warm-up")
+    decay_steps: PositiveInt | None = Field(
+        None,
+        description="steps at the end in which the rate, constant until then, falls linearly to zero; without it, it "
+        "follows a cosine to zero from the end of the warm-up on",
+    )
+    layer_decay: float = Field(
+        1.0, gt=0, le=1, description="rate of a layer over that of the one above it, in each tower, for fine-tuning"
+    )
     gradient_norm: PositiveFloat = Field(1.0, description="gradients are scaled down to this norm")
 
 
@@ -91,10 +109,30 @@ class TrainingConfig(Section):
 
     seed: NonNegativeInt = Field(0, description="of the weights, the data order, the captions and the augmentation")
     steps: PositiveInt = Field(description="optimiser steps of the whole run")
-    threads: NonNegativeInt = Field(0, description="CPU threads; 0 is one a core")
+    threads: NonNegativeInt = Field(0, description="CPU threads of a process; 0: the processes share the cores")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="what computes; auto: CUDA where there is any")
+    precision: Literal["bfloat16", "float32"] = Field("bfloat16", description="of the towers; losses are in float32")
+    compile: bool = Field(False, description="whether torch.compile makes kernels for the towers: minutes at the start")
+    loss: Literal["contrastive", "sigmoid"] = Field(
+        "contrastive", description="CLIP's, over the rows and columns of the batch, or SigLIP's, of each pair by itself"
+    )
     style_weight: NonNegativeFloat = Field(0.0, description="weight of the picture-to-picture loss between styles")
+    chunk_size: PositiveInt | None = Field(
+        None,
+        description="pictures encoded at a time, at the price of encoding twice; the gradient stays that of the whole "
+        "batch and memory becomes that of a chunk (gradient caching, which is gradient accumulation for these losses)",
+    )
+    activation_checkpointing: bool = Field(
+        False, description="whether the activations inside a block are computed again in the backward pass, not held"
+    )
+    shard: bool = Field(False, description="whether the processes share out weights and optimiser states (FSDP)")
+    patch_dropout: float = Field(0.0, ge=0, lt=1, description="share of a picture's patches left out in training, ViT")
+    locked: Literal["none", "image", "text"] = Field(
+        "none", description="tower that stays as it is, with its projection and its batch statistics"
+    )
     ema_decay: float = Field(0.999, ge=0, lt=1, description="decay of the averaged weights, the ones that are exported")
     checkpoint_every: PositiveInt = Field(200, description="steps between checkpoints")
+    keep_checkpoints: PositiveInt = Field(2, description="the newest checkpoints, which are kept")
     validate_every: PositiveInt = Field(400, description="steps between validations")
     data: DataSection
     model: ModelSection
@@ -106,6 +144,19 @@ class TrainingConfig(Section):
             raise ValueError("data.early_size needs a resnet: the other towers have one position embedding a patch")
         if self.model.preprocess.size != self.model.vision.image_size:
             raise ValueError("model.preprocess.size and model.vision.image_size differ")
+        return self
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> "TrainingConfig":
+        decay, warmup = self.optimizer.decay_steps, self.optimizer.warmup_steps
+        if decay and warmup + decay > self.steps:
+            raise ValueError(
+                f"optimizer.warmup_steps = {warmup} and optimizer.decay_steps = {decay} exceed steps = {self.steps}"
+            )
+        if self.patch_dropout and self.model.vision.kind != "vit":
+            raise ValueError(f'patch_dropout needs a vit, and model.vision is a "{self.model.vision.kind}"')
+        if self.locked == "image" and self.style_weight:
+            raise ValueError('style_weight trains the image tower, which locked = "image" holds')
         return self
 
 

@@ -10,14 +10,16 @@ from model.durable import write_atomic
 from model.export import export_onnx
 from model.folder import ModelFolder, write_folder
 from model.tokenizer import Tokenizer
-from training.checkpoint import CheckpointError, load_checkpoint
 from training.config import TrainingConfig
-from training.metrics import RANKS
-from training.train import CONFIG, ENVIRONMENT, LOG, TOKENIZER, model_config
+from training.evaluation.metrics import RANKS
+from training.loop.checkpoint import CheckpointError, load_checkpoint
+from training.loop.log import read_log
+from training.loop.run import CONFIG, CURVES, ENVIRONMENT, TOKENIZER
+from training.loop.start import model_config
 
 
 def export_run(run: Path, model_dir: Path) -> ModelFolder:
-    """Write the averaged weights of a run's checkpoint, in float16, with tokenizer, card, curves and ONNX graphs."""
+    """Write the averaged weights of a run's checkpoint, the large ones in float16, with all that belongs to them."""
     state = load_checkpoint(run)
     try:
         config = TrainingConfig.model_validate_json((run / CONFIG).read_bytes())
@@ -28,20 +30,23 @@ def export_run(run: Path, model_dir: Path) -> ModelFolder:
     card = _card(run, config, state)
     folder = write_folder(model_dir, model_config(config, tokenizer), config.model.preprocess, tokenizer, weights, card)
     export_onnx(folder)
-    if (run / "curves.png").is_file():
-        write_atomic(model_dir / "curves.png", (run / "curves.png").read_bytes())
+    if (run / CURVES).is_file():
+        write_atomic(model_dir / CURVES, (run / CURVES).read_bytes())
     return folder
 
 
 def _half(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Floating-point tensors in float16; counters, which BatchNorm keeps, as they are."""
-    return {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
+    """Matrices and kernels in float16. Vectors and numbers stay as they are: they are small, and some of them, running
+    variances and the logit scale, lie where float16 is coarse or ends.
+    """
+    matrices = (name for name, value in state.items() if value.is_floating_point() and value.ndim > 1)
+    return state | {name: state[name].half() for name in matrices}
 
 
 def _card(run: Path, config: TrainingConfig, state: dict[str, Any]) -> str:
     """The model card: what the recipe says of command, data and licences, and what the run measured."""
     environment = json.loads((run / ENVIRONMENT).read_text("utf-8"))
-    records = [json.loads(line) for line in (run / LOG).read_text("utf-8").splitlines()]
+    records = read_log(run)
     validated: dict[str, float] = next((record for record in reversed(records) if "validation_R@1" in record), {})
     measured = ", ".join(f"R@{k} {validated.get(f'validation_R@{k}', float('nan')):.3f}" for k in RANKS)
     pictures = state["step"] * config.data.batch_size
@@ -57,7 +62,7 @@ text tower ({config.model.text.kind}), {config.model.embedding_dim} dimensions.
 | seed | {config.seed} |
 | steps | {state["step"]:,} of {config.steps:,}; {pictures:,} pictures |
 | time | {state["seconds"] / 60:.0f} min on {environment["cores"]} CPU cores, torch {environment["torch"]} |
-| last loss | {records[-1]["contrastive_loss"]:.3f} |
+| last loss | {records[-1]["loss"]:.3f} |
 | validation, label → picture | {measured} |
 
 ![loss, learning rate and validation recall by step](curves.png)

@@ -8,9 +8,9 @@ from collections import defaultdict
 from pathlib import Path
 
 from model.shards import ShardWriter
-from training.drawings import Drawing
-from training.pictogram import read_drawings
-from training.prepare import install_packages, render, sample_of
+from training.prepare.build import install_packages, sample_of
+from training.prepare.drawings import Drawing, render
+from training.prepare.pictogram import read_drawings
 
 STYLES = ("noto", "noto-v1", "fluent-emoji-flat", "fxemoji")
 VALIDATION = "fxemoji"
@@ -29,7 +29,7 @@ def main() -> None:
         members = [drawing for drawing in chosen if (drawing.style == VALIDATION) == (split == "validation")]
         with ShardWriter(Path(__file__).parent / "sample" / split / "00000.tar") as shard:
             for number, drawing in enumerate(members):
-                shard.write(sample_of(f"{number:09}", drawing, render(drawing.svg, SIZE), SIZE))
+                shard.write(sample_of(f"{number:09}", drawing, render(drawing.svg, SIZE)))
 
 
 if __name__ == "__main__":

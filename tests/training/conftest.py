@@ -7,11 +7,11 @@ from training.config import TrainingConfig
 SAMPLE = Path(__file__).parent.parent / "data" / "sample"
 
 
-@pytest.fixture
-def recipe(tmp_path: Path) -> Path:
-    """A configuration that trains on the committed pictures in seconds."""
-    path = tmp_path / "tiny.toml"
+def write_recipe(path: Path, *keys: str) -> Path:
+    """A configuration that trains on the committed pictures in seconds, and more of its top-level keys."""
+    lines = "\n".join(keys)
     path.write_text(f"""
+{lines}
 steps = 8
 threads = 1
 ema_decay = 0.9
@@ -53,6 +53,12 @@ learning_rate = 3e-3
 warmup_steps = 2
 """)
     return path
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    """A configuration that trains on the committed pictures in seconds."""
+    return write_recipe(tmp_path / "tiny.toml")
 
 
 @pytest.fixture

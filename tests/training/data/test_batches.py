@@ -1,0 +1,113 @@
+"""A batch depends on seed and step alone, and holds what its concepts say."""
+
+import numpy as np
+import pytest
+import torch
+
+from model.tokenizer import Tokenizer
+from tests.training.conftest import SAMPLE
+from training.config import TrainingConfig
+from training.data.augment import augment
+from training.data.batches import Batches, Source
+from training.data.captions import caption, phrases, vocabulary_texts
+from training.data.example import DataError, decode_pictures, read_examples
+
+
+def batches(config: TrainingConfig, seed: int = 0, **data: object) -> Batches:
+    section = config.data.model_copy(update=data)
+    examples = read_examples(SAMPLE / "train")
+    drawings = decode_pictures(examples, 24)
+    sources = [Source(examples, drawings, source.per_batch) for source in section.train]
+    tokenizer = Tokenizer.train(vocabulary_texts(examples), 500, 16)
+    return Batches(sources, tokenizer, config.model.preprocess, section, seed)
+
+
+def same(a: object, b: object) -> bool:
+    return all(torch.equal(getattr(a, part), getattr(b, part)) for part in ("pixels", "ids", "mask", "concepts"))
+
+
+def test_a_batch_is_a_function_of_seed_and_step(config):
+    one, again, other = batches(config), batches(config), batches(config, seed=1)
+    assert same(one[5], again[5])
+    assert not torch.equal(one[5].pixels, one[6].pixels)
+    assert not torch.equal(one[5].pixels, other[5].pixels)
+
+
+def test_a_batch_has_its_concepts_in_pairs_and_its_sources_in_their_shares(config):
+    batch = batches(config)[4]
+    assert batch.pixels.shape == (40, 3, 16, 16)
+    assert len(batch.ids) == len(batch.mask) == 40
+    for part in (batch.concepts[:32], batch.concepts[32:]):
+        numbers, counts = part.unique(return_counts=True)
+        assert (counts == 2).all(), "two pictures of each concept"
+        assert len(numbers) == len(part) // 2
+
+
+def test_early_steps_are_small(config):
+    made = batches(config)
+    assert made[2].pixels.shape[-1] == 12
+    assert made[3].pixels.shape[-1] == 16
+
+
+def test_an_epoch_shows_every_concept_once(config):
+    section = config.data.train[0].model_copy(update={"per_batch": 20})
+    made = batches(config, train=(section,))
+    seen = torch.cat([made[step].concepts for step in range(5)]).unique()
+    assert len(seen) == 50
+
+
+def test_neighbours_by_name_meet_in_a_batch(config):
+    """Far more often than the eighth of all pairs or so that chance would bring together in these batches."""
+    made = batches(config)
+    together = 0
+    for step in range(20):
+        numbers = set(made[step].concepts[:32].tolist())
+        together += sum(number + 1 in numbers for number in numbers)
+    assert together / (20 * 16) > 0.6
+
+
+def test_too_large_a_batch_says_so(config):
+    section = config.data.train[0].model_copy(update={"per_batch": 200})
+    with pytest.raises(DataError, match="100 different concepts, of which this source has 50"):
+        batches(config, train=(section,))
+
+
+def test_a_folder_without_shards_says_what_to_do(tmp_path):
+    with pytest.raises(DataError, match="python -m training prepare"):
+        read_examples(tmp_path)
+
+
+def test_augmentation_makes_pictures_and_repeats_itself():
+    drawings = torch.zeros(6, 4, 24, 24, dtype=torch.uint8)
+    drawings[:, 0, 6:18, 6:18] = 200  # premultiplied: red 200 of alpha 255
+    drawings[:, 3, 6:18, 6:18] = 255
+    draw = lambda seed: augment(drawings, 16, torch.Generator().manual_seed(seed))  # noqa: E731
+    pictures = draw(0)
+    assert pictures.shape == (6, 3, 16, 16)
+    assert 0 <= pictures.min() <= pictures.max() <= 1
+    assert torch.equal(pictures, draw(0))
+    assert not torch.equal(pictures, draw(1))
+
+
+def test_decoding_premultiplies_and_centres():
+    examples = read_examples(SAMPLE / "train")[:20]
+    drawings = decode_pictures(examples, 20)
+    assert drawings.shape == (20, 4, 20, 20)
+    assert (drawings[:, :3] <= drawings[:, 3:]).all(), "colour never exceeds alpha"
+    assert (drawings[:, 3].flatten(1).amax(1) == 255).all(), "every picture shows something"
+
+
+def test_flags_are_asked_for_in_many_ways():
+    assert {"flag Japan", "flag of Japan", "Japan flag", "Japan"} <= set(phrases("flag: Japan"))
+    assert phrases("red apple") == ["red apple"]
+
+
+def test_captions_say_label_or_keywords():
+    example = next(e for e in read_examples(SAMPLE / "train") if len(e.tags) > 2)
+    rng = np.random.default_rng(0)
+    captions = {caption(example, rng) for _ in range(200)}
+    assert len(captions) > 20
+    words = {*example.label.split(), *(word for tag in example.tags for word in tag.split())}
+    assert all(words & set(said.split()) for said in captions)
+    assert any(example.label in said for said in captions)
+    assert any(example.label not in said for said in captions)

@@ -1,0 +1,59 @@
+"""Captions of a picture: its label, its keywords, and what people would type of both."""
+
+from collections.abc import Sequence
+
+from numpy.random import Generator
+
+from training.data.example import Example
+
+TEMPLATES = (
+    "{}",
+    "{}",
+    "{}",
+    "a {}",
+    "{} emoji",
+    "{} icon",
+    "a picture of {}",
+    "a drawing of {}",
+    "an icon of a {}",
+    "{} symbol",
+)
+
+
+def phrases(label: str) -> list[str]:
+    """A label as people write it: `flag: Japan` is also `flag of Japan`, `Japan flag` and `Japan`."""
+    kind, colon, detail = label.partition(": ")
+    if not colon:
+        return [label]
+    forms = [f"{kind} {detail}", f"{detail} {kind}"]
+    if kind == "flag":
+        forms += [f"flag of {detail}", f"{detail} flag", f"flag of {detail}", f"{detail}"]
+    return forms
+
+
+def caption(example: Example, rng: Generator) -> str:
+    """A random caption: the label in a template, some keywords, or both; never all keywords at once, nor always."""
+    label = _thinned(str(rng.choice(phrases(example.label))), rng)
+    tags: Sequence[str] = example.tags
+    draw = rng.random()
+    if draw < 0.6 or not tags:
+        return str(rng.choice(TEMPLATES)).format(label)
+    some = rng.permutation(len(tags))[: rng.integers(1, 4)]
+    words = " ".join(tags[index] for index in some)
+    if draw < 0.75:
+        return words
+    return f"{label} {words}" if rng.random() < 0.5 else f"{words} {label}"
+
+
+def _thinned(label: str, rng: Generator) -> str:
+    """The label, or now and then the label without one of its words: each word has to mean something by itself."""
+    words = label.split()
+    if len(words) > 1 and rng.random() < 0.15:
+        del words[rng.integers(len(words))]
+    return " ".join(words)
+
+
+def vocabulary_texts(examples: Sequence[Example]) -> list[str]:
+    """Every distinct label and keyword, the texts a tokenizer is trained on."""
+    texts = {text for example in examples for text in (*phrases(example.label), *example.tags)}
+    return sorted(texts) + [template.replace("{}", "") for template in TEMPLATES]
