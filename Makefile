@@ -14,10 +14,10 @@ ALL    := $(VENV)/.all-$(LOCKED)
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help serve setup test test-slow lint format bench figures data lock image chromium
+.PHONY: help serve setup test test-slow lint format bench figures data train-default lock image chromium
 
 help:
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 serve: $(SERVE) ## start the service; PORT=8000 DATA=./data MODEL=model/pretrained/pictogram
 	@exec $(RUN) -m app serve $(if $(PORT),--port "$(PORT)") $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)")
@@ -64,9 +64,13 @@ bench: $(ALL) ## measure encoding, search and attention on this machine; results
 figures: $(ALL) ## draw the figures of docs/model.md anew; takes some minutes the first time
 	@$(RUN) -m benchmarks.figures
 
-data: $(ALL) ## build the data sets of the shipped model in runs/, from npm packages that are fetched when missing
+data: $(ALL) ## build the data sets in runs/, from packages of npm and Debian that are fetched when missing
 	@$(RUN) -m training prepare pictogram runs/pictogram
 	@$(RUN) -m training prepare icons runs/icons
+	@$(RUN) -m training prepare clipart runs/clipart
+
+train-default: data ## train the default model in runs/default, hours on two cores; run it again to go on after a stop
+	@$(RUN) -m training train training/recipes/default.toml --out runs/default $(if $(wildcard runs/default/checkpoints/*),--resume)
 
 # PyTorch's own CPU build of the release that pyproject.toml names. No package index that the lock is resolved from has
 # it, so its hash stands here and is added to those of the default build.

@@ -34,6 +34,10 @@ class SourceSection(Section):
     per_batch: PositiveInt = Field(description="pictures of each batch that come from it")
     kind: Kind | None = Field(None, description="held in memory, or streamed from disk; by size and model unless set")
     columns: ColumnsSection = ColumnsSection()
+    by_root: bool = Field(
+        False,
+        description="in memory: a concept of few drawings takes part in fewer epochs, by the root of their number",
+    )
 
 
 class DataSection(Section):
@@ -44,7 +48,7 @@ class DataSection(Section):
     cache_size: PositiveInt = Field(64, description="side in pixels at which drawings are held in memory")
     per_concept: PositiveInt = Field(2, description="pictures of each concept in a batch; it divides per_batch")
     captions_per_picture: PositiveInt = Field(
-        1, description="captions drawn for each picture, all of them positives; texts cost little beside pictures"
+        1, description="captions drawn for each picture, all of them positives; after the first, in all its languages"
     )
     stream: StreamSection = StreamSection()
     bad_share: float = Field(0.05, ge=0, le=1, description="share of samples that may be bad before the run ends")

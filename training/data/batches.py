@@ -13,10 +13,11 @@ from model.tokenizer import Tokenizer
 from training.config import DataSection
 from training.data.augment import augment
 from training.data.batch import Batch
-from training.data.captions import caption
+from training.data.captions import captions
 from training.data.example import DataError, Example
 
 _NEIGHBOURS = 8
+_MANY_ROOT = 3.0
 _CHUNK = 256  # drawings that are augmented at a time: what lies between drawing and picture takes much memory
 
 
@@ -27,6 +28,8 @@ class Source:
     examples: Sequence[Example]
     drawings: Tensor
     per_batch: int
+    by_root: bool = False
+    """Whether a concept of many drawings is drawn more often than one of few, by the square root of their number."""
 
 
 class Batches:
@@ -51,30 +54,33 @@ class Batches:
         names = {example.concept for source in sources for example in source.examples}
         self._numbers = {concept: number for number, concept in enumerate(sorted(names))}
         self._groups = [_by_concept(source.examples) for source in sources]
-        for source, groups in zip(sources, self._groups, strict=True):
+        self._shares = [_shares(groups, source.by_root) for groups, source in zip(self._groups, sources, strict=True)]
+        for source, shares in zip(sources, self._shares, strict=True):
             needed, rest = divmod(source.per_batch, config.per_concept)
-            if rest or needed > len(groups):
+            if rest or needed > int(shares.sum()):
                 raise DataError(
                     f"per_batch = {source.per_batch} has to be a multiple of per_concept = {config.per_concept} and "
-                    f"takes {needed} different concepts, of which this source has {len(groups)}"
+                    f"takes {needed} different concepts, of which this source has {int(shares.sum())} in an epoch"
                 )
 
     def __getitem__(self, step: int) -> Batch:
         rng = np.random.default_rng((self._seed, 1, step))
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         size = self.size(step)
-        pixels, captions, concepts = [], [], []
+        each = self._config.captions_per_picture
+        pixels, texts, concepts = [], [], []
         for number, source in enumerate(self._sources):
             rows = self._rows(number, step, rng)
             pixels += [
                 (augment(source.drawings[part], size, generator) * 255).round_().byte()
                 for part in torch.from_numpy(rows).split(_CHUNK)
             ]
-            captions += [caption(source.examples[row], rng) for row in rows]
+            texts += [text for row in rows for text in captions(source.examples[row], each, rng)]
             concepts += [self._numbers[source.examples[row].concept] for row in rows]
-        ids, mask = self._tokenizer.encode(captions)
+        ids, mask = self._tokenizer.encode(texts)
         numbers = torch.tensor(concepts)
-        return Batch(torch.cat(pixels), torch.from_numpy(ids), torch.from_numpy(mask), numbers, numbers)
+        of_texts = numbers.repeat_interleave(each)
+        return Batch(torch.cat(pixels), torch.from_numpy(ids), torch.from_numpy(mask), numbers, of_texts)
 
     def size(self, step: int) -> int:
         """Side of the pictures of a step, in pixels."""
@@ -82,10 +88,12 @@ class Batches:
         return early or self._preprocess.size
 
     def _rows(self, source: int, step: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        groups, per_concept = self._groups[source], self._config.per_concept
+        groups, shares, per_concept = self._groups[source], self._shares[source], self._config.per_concept
         size = self._sources[source].per_batch // per_concept
-        epoch, place = divmod(step, len(groups) // size)
-        order = _blocks(len(groups), np.random.default_rng((self._seed, 0, source, epoch)))
+        epoch, place = divmod(step, int(shares.sum()) // size)
+        of_epoch = np.random.default_rng((self._seed, 0, source, epoch))
+        taken = _systematic(shares, of_epoch)
+        order = taken[_blocks(len(taken), of_epoch)]
         chosen = (groups[group] for group in order[place * size :][:size])
         return np.concatenate([rng.choice(g, size=per_concept, replace=len(g) < per_concept) for g in chosen])
 
@@ -95,6 +103,22 @@ def _by_concept(examples: Sequence[Example]) -> list[NDArray[np.int64]]:
     for index, example in enumerate(examples):
         groups.setdefault(example.concept, []).append(index)
     return [np.array(groups[concept]) for concept in sorted(groups)]
+
+
+def _shares(groups: Sequence[NDArray[np.int64]], by_root: bool) -> NDArray[np.float64]:
+    """The share of epochs that each concept takes part in: all, or by the root of its drawings' number up to nine."""
+    sizes = np.array([len(group) for group in groups], dtype=np.float64)
+    return np.minimum(np.sqrt(sizes) / _MANY_ROOT, 1) if by_root else np.ones_like(sizes)
+
+
+def _systematic(shares: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Indices, in order, each with the probability of its share: always as many as the shares add up to, or one more.
+
+    Systematic sampling (Madow 1949): what is passed by points one apart on the line of all shares, from a random start.
+    """
+    ends = np.floor(np.cumsum(shares) + rng.random() + 1e-9)  # a sum of ones must not round down
+    taken: NDArray[np.int64] = np.flatnonzero(np.diff(ends, prepend=0.0))
+    return taken
 
 
 def _blocks(concepts: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -31,6 +31,29 @@ def phrases(label: str) -> list[str]:
     return forms
 
 
+def captions(example: Example, count: int, rng: Generator) -> list[str]:
+    """One caption in English; each further one in a random language of those that the example has, English too."""
+    return [caption(example, rng), *(_in_any_language(example, rng) for _ in range(count - 1))]
+
+
+def _in_any_language(example: Example, rng: Generator) -> str:
+    languages = list(example.labels)
+    chosen = rng.integers(len(languages) + 1)
+    if chosen == len(languages):
+        return caption(example, rng)
+    language = languages[chosen]
+    tags = example.keywords.get(language, ())
+    if not tags or rng.random() < 0.65:
+        return query(example.labels[language])
+    some = rng.permutation(len(tags))[: rng.integers(1, 4)]
+    return " ".join(tags[index] for index in some)
+
+
+def query(label: str) -> str:
+    """A label as a person types it: `flag: Japan` without its colon."""
+    return label.replace(": ", " ")
+
+
 def caption(example: Example, rng: Generator) -> str:
     """A random caption: the label in a template, some keywords, or both; never all keywords at once, nor always."""
     label = _thinned(str(rng.choice(phrases(example.label))), rng)
@@ -54,6 +77,8 @@ def _thinned(label: str, rng: Generator) -> str:
 
 
 def vocabulary_texts(examples: Sequence[Example]) -> list[str]:
-    """Every distinct label and keyword, the texts a tokenizer is trained on."""
+    """Every distinct label and keyword of every language, the texts a tokenizer is trained on."""
     texts = {text for example in examples for text in (*phrases(example.label), *example.tags)}
+    texts |= {query(label) for example in examples for label in example.labels.values()}
+    texts |= {tag for example in examples for tags in example.keywords.values() for tag in tags}
     return sorted(texts) + [template.replace("{}", "") for template in TEMPLATES]

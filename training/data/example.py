@@ -1,8 +1,8 @@
 """Captioned pictures, and drawings among them that are small and few enough to be held in memory."""
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,10 @@ class Example:
     tags: tuple[str, ...]
     concept: str
     style: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """The label in other languages, by their codes."""
+    keywords: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The tags in other languages, by their codes."""
 
 
 def read_examples(

@@ -13,7 +13,7 @@ CAPTION_KEYS = ("caption", "captions", "text", "title", "label", "description", 
 class Words:
     """Of one picture: a label, further captions as good as it, keywords, the concept and the manner of drawing.
 
-    `group` is the kind of its concept, `labels` the label in other languages by their codes; both are for evaluation.
+    `group` is the kind of its concept; `labels` and `keywords` are label and tags in other languages, by their codes.
     """
 
     label: str
@@ -23,6 +23,7 @@ class Words:
     style: str = ""
     group: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    keywords: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def as_example(self) -> dict[str, Any]:
         """The fields of an `Example`; a picture without a concept is one of its own label."""
@@ -32,6 +33,8 @@ class Words:
             "tags": self.tags,
             "concept": self.concept or self.label,
             "style": self.style,
+            "labels": self.labels,
+            "keywords": self.keywords,
         }
 
 
@@ -71,11 +74,12 @@ def words_of_files(text: bytes | None, fields: bytes | None) -> Words:
         metadata.get("concept", found.get("concept")),
         metadata.get("source", found.get("style")),
     )
-    labels = metadata.get("labels")
+    labels, keywords = metadata.get("labels"), metadata.get("keywords")
     return replace(
         said,
         group=" ".join(texts(metadata.get("group"))),
         labels={str(code): str(label) for code, label in labels.items()} if isinstance(labels, Mapping) else {},
+        keywords={str(code): texts(tags) for code, tags in keywords.items()} if isinstance(keywords, Mapping) else {},
     )
 
 

@@ -108,7 +108,7 @@ def _read_sources(config: TrainingConfig, bad: BadSamples) -> list[Source]:
 
     def read(section: SourceSection) -> Source:
         examples, drawings = load_drawings(section.path, config.data.cache_size, section.columns, bad)
-        return Source(examples, drawings, section.per_batch)
+        return Source(examples, drawings, section.per_batch, section.by_root)
 
     return [read(section) for section in config.data.train]
 

@@ -3,14 +3,18 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from model.tokenizer import Tokenizer
 from tests.training.conftest import SAMPLE
 from training.config import TrainingConfig
+from training.data import augment as augmentation
+from training.data import batches as sampling
 from training.data.augment import augment
 from training.data.batches import Batches, Source
-from training.data.captions import caption, phrases, vocabulary_texts
-from training.data.example import DataError, decode_pictures, read_examples
+from training.data.captions import caption, captions, phrases, vocabulary_texts
+from training.data.example import DataError, Example, decode_pictures, read_examples
 
 
 def batches(config: TrainingConfig, seed: int = 0, **data: object) -> Batches:
@@ -111,3 +115,57 @@ def test_captions_say_label_or_keywords():
     assert all(words & set(said.split()) for said in captions)
     assert any(example.label in said for said in captions)
     assert any(example.label not in said for said in captions)
+
+
+@given(st.lists(st.floats(0.05, 1), min_size=1, max_size=60), st.integers(0, 2**32 - 1))
+def test_an_epoch_takes_as_many_concepts_as_their_shares_add_up_to(shares, seed):
+    taken = sampling._systematic(np.array(shares), np.random.default_rng(seed))
+    assert len(set(taken.tolist())) == len(taken)
+    assert int(sum(shares) - 1e-6) <= len(taken) <= sum(shares) + 1
+
+
+def test_a_concept_takes_part_in_its_share_of_epochs():
+    shares = np.array([1 / 3, 2 / 3, 1, 0.5])
+    rng = np.random.default_rng(0)
+    counts = np.bincount(np.concatenate([sampling._systematic(shares, rng) for _ in range(3000)]), minlength=4)
+    assert counts / 3000 == pytest.approx(shares, abs=0.03)
+
+
+def test_the_share_of_a_concept_grows_with_the_root_of_its_drawings():
+    groups = [np.zeros(n, dtype=np.int64) for n in (1, 4, 9, 20)]
+    assert sampling._shares(groups, by_root=True) == pytest.approx([1 / 3, 2 / 3, 1, 1])
+    assert (sampling._shares(groups, by_root=False) == 1).all()
+
+
+def test_further_captions_come_in_every_language_that_there_is():
+    example = Example(
+        picture=b"",
+        label="cat",
+        tags=(),
+        concept="1F408",
+        style="noto",
+        labels={"de": "Katze", "fr": "drapeau: Japon"},
+        keywords={"de": ("Haustier",)},
+    )
+    rng = np.random.default_rng(0)
+    drawn = [captions(example, 3, rng) for _ in range(200)]
+    assert all(len(texts) == 3 and "cat" in texts[0] for texts in drawn), "the first is English"
+    assert {text for texts in drawn for text in texts[1:]} >= {"Katze", "Haustier", "drapeau Japon", "cat"}
+    assert {"Katze", "Haustier", "drapeau Japon"} <= set(vocabulary_texts([example]))
+
+
+def test_each_picture_has_its_captions_beside_it(config):
+    batch = batches(config, captions_per_picture=3)[4]
+    assert len(batch.ids) == 3 * len(batch.pixels)
+    assert torch.equal(batch.text_concepts, batch.concepts.repeat_interleave(3))
+
+
+def test_compression_without_rounding_would_change_nothing():
+    cosines = augmentation._cosines()
+    assert torch.allclose(cosines @ cosines.T, torch.eye(8), atol=1e-6)
+    pictures = torch.rand(400, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    compressed = augmentation._compress(pictures, torch.Generator().manual_seed(2))
+    error = (compressed - pictures).abs().amax(dim=(1, 2, 3))
+    assert 0.5 < (error == 0).float().mean() < 0.9, "some pictures are compressed, most are not"
+    assert error.max() < 1
+    assert compressed.mean() == pytest.approx(pictures.mean().item(), abs=0.01)
