@@ -16,6 +16,7 @@ from training.config import TrainingConfig
 from training.data.batch import Batch
 from training.data.batches import normalise
 from training.loop.average import update_average
+from training.loop.by_length import by_length
 from training.loop.gradient_cache import Tower, backward
 from training.loop.locking import lock, training_mode
 from training.loop.loss import contrastive_loss, sigmoid_loss, style_loss
@@ -157,7 +158,7 @@ class Training:
         torch.manual_seed(seeds[number])
         ids, mask = chunks[number].ids.to(self._device), chunks[number].mask.to(self._device)
         with self._autocast():
-            return self.model.encode_text(ids, mask).float()
+            return by_length(self.model.encode_text, ids, mask).float()
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self._device.type, torch.bfloat16, enabled=self._config.precision == "bfloat16")
