@@ -16,7 +16,7 @@ from training.data.bad import BAD_SAMPLES, BadSamples
 from training.data.batch import Batch
 from training.data.batches import Batches, Source
 from training.data.captions import vocabulary_texts
-from training.data.example import load_drawings
+from training.data.drawings import load_drawings
 from training.data.kind import kind
 from training.data.stream import StreamFeed, open_sources, vocabulary
 from training.loop.environment import data_hash

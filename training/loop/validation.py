@@ -10,7 +10,8 @@ from model.tokenizer import Tokenizer
 from training.config import TrainingConfig
 from training.data.bad import BadSamples
 from training.data.batches import normalise
-from training.data.example import Example, load_drawings
+from training.data.drawings import load_drawings
+from training.data.example import Example
 from training.data.section import ColumnsSection
 from training.evaluation.metrics import first_ranks, summary
 

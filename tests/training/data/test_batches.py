@@ -14,7 +14,8 @@ from training.data import batches as sampling
 from training.data.augment import augment
 from training.data.batches import Batches, Source
 from training.data.captions import caption, captions, phrases, vocabulary_texts
-from training.data.example import DataError, Example, decode_pictures, read_examples
+from training.data.drawings import decode_pictures, read_examples
+from training.data.example import DataError, Example
 
 
 def batches(config: TrainingConfig, seed: int = 0, **data: object) -> Batches:

@@ -13,7 +13,8 @@ from pyarrow import parquet
 from tests.training.data.data_sets import LAYOUTS, caption, picture, write_shards
 from training.data.bad import BadSamples, TooManyBad
 from training.data.braces import expand
-from training.data.example import DataError, load_drawings, read_examples
+from training.data.drawings import load_drawings, read_examples
+from training.data.example import DataError
 from training.data.opening import open_data
 from training.data.section import ColumnsSection
 from training.data.words import words

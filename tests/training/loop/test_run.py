@@ -20,7 +20,7 @@ from tests.training.conftest import SAMPLE
 from tests.training.loop.hooks import At
 from training.__main__ import main
 from training.config import ConfigError, read_config
-from training.data.example import read_examples
+from training.data.drawings import read_examples
 from training.export import export_run
 from training.loop import run
 from training.loop.checkpoint import latest, load_checkpoint
