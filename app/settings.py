@@ -65,6 +65,13 @@ class Settings(BaseSettings):
     runtime: Literal["auto", "onnx", "torch"] = Field("auto", description="What runs the model.")
     threads: int = Field(0, ge=0, le=1024, description="Threads of the model; 0 is one for each core.")
     index: Literal["faiss"] = Field("faiss", description="What searches the vectors.")
+    target_recall: float = Field(
+        0.98,
+        ge=0.5,
+        le=1,
+        description="Share of the ten nearest pictures that a search of a large collection has to find; 1 compares with"
+        " every picture.",
+    )
     demo: bool = Field(True, description="Add the demo gallery at the first start.")
 
     @model_validator(mode="after")

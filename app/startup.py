@@ -90,7 +90,9 @@ class Startup:
         folder = self._open.enter_context(DataFolder(settings.data))
         self._step = "The model is being loaded."
         encoder = self._encoder = self._encoder or load_encoder(settings)
-        gallery = self._open.enter_context(Gallery(folder, encoder, max_pixels=settings.max_pixels))
+        gallery = self._open.enter_context(
+            Gallery(folder, encoder, max_pixels=settings.max_pixels, target_recall=settings.target_recall)
+        )
         self._gallery = gallery
         with self._indexing("new model", "The pictures are being read with another model than before") as report:
             gallery.encode_missing(report, self._stop)

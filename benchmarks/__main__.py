@@ -23,7 +23,7 @@ SIDE = 512
 BATCHES = (1, 8, 32)
 COLLECTIONS = (1_000, 10_000, 100_000)
 QUERY = "a cat with heart shaped eyes"
-PACKAGES = ("faiss-cpu", "numpy", "onnxruntime", "pillow", "torch")
+PACKAGES = ("faiss-cpu", "numpy", "openvino", "pillow", "torch")
 
 
 def encoding(encoder: Encoder) -> Iterator[tuple[str, int, Timing]]:

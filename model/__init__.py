@@ -13,8 +13,9 @@ __all__ = ["Encoder", "load"]
 def load(model_dir: str | Path, runtime: Literal["auto", "torch", "onnx"] = "auto", threads: int = 0) -> Encoder:
     """Load a model folder.
 
-    `runtime` "onnx" runs the exported graphs and needs no torch, "torch" is the reference, "auto" takes the first where
-    the folder has been exported. `threads` 0 takes one thread a core. Raises ModelFolderError, which says what to do.
+    `runtime` "onnx" runs the exported graphs by OpenVINO and needs no torch, "torch" is the reference, "auto" takes the
+    first where the folder has been exported. `threads` 0 takes one thread a core. Raises ModelFolderError, which says
+    what to do.
     """
     folder = read_folder(Path(model_dir))
     if runtime == "auto":
@@ -23,13 +24,13 @@ def load(model_dir: str | Path, runtime: Literal["auto", "torch", "onnx"] = "aut
 
 
 def _runtime(folder: ModelFolder, runtime: Literal["torch", "onnx"], threads: int) -> Runtime:
-    # Imported here: whoever serves an exported model has no torch, whoever trains may have no ONNX Runtime.
+    # Imported here: whoever serves an exported model has no torch, whoever trains may have no OpenVINO.
     if runtime == "onnx":
         if not folder.exported:
             raise ModelFolderError(f"{folder.path} has no onnx/; run `python -m model export {folder.path}`.")
-        from model.onnx_runtime import OnnxRuntime
+        from model.openvino_runtime import OpenVinoRuntime
 
-        return OnnxRuntime(folder, threads)
+        return OpenVinoRuntime(folder, threads)
     try:
         from model.torch_runtime import TorchRuntime
     except ModuleNotFoundError as error:

@@ -20,6 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
     if parsed.command == "export" and parsed.format == "onnx" and parsed.out is not None:
         parser.error("--out is for the other formats; onnx stays within MODEL_DIR, where it is loaded from")
+    if parsed.command == "export" and parsed.format != "onnx" and parsed.calibration is not None:
+        parser.error("--calibration is for onnx alone; the other formats hold the weights as they are")
     try:
         result: dict[str, object] = parsed.run(parsed)
     except ParallaxError as error:
@@ -75,6 +77,12 @@ def _parser() -> argparse.ArgumentParser:
         help="the fast runtime's graphs, a folder for transformers, or one for open_clip (default: onnx)",
     )
     export.add_argument("--out", metavar="DIR", type=Path, help="folder to write (default: MODEL_DIR/FORMAT)")
+    export.add_argument(
+        "--calibration",
+        metavar="DIR",
+        type=Path,
+        help="pictures like yours, on which the precision is measured (default: some that are always there)",
+    )
     for command in (reading, info, export):
         command.add_argument("--json", action="store_true", help="print the result as JSON")
     return parser
@@ -132,7 +140,9 @@ def _export(parsed: argparse.Namespace) -> dict[str, object]:
                 raise ExportError(
                     f"An export needs {error.name}, which is installed for training: `make setup`."
                 ) from error
-            written, notes = export_onnx(folder), []
+            written, notes = export_onnx(folder, parsed.calibration)
+            for note in notes:
+                print(note, file=sys.stderr)
     return {"written": [str(path) for path in written], "notes": notes}
 
 

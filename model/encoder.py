@@ -8,10 +8,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from model.calibration import Judge, Uncalibrated, read_calibration
+from model.config import TextConfig
 from model.folder import ModelFolder
+from model.lengths import batches_by_length, padded
 from model.preprocess import preprocess
 
 _BATCH = 64
+_WINDOW = 1024
+"""Texts that are sorted by length at a time."""
 
 
 class Runtime(Protocol):
@@ -61,8 +65,22 @@ class Encoder:
 
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Texts → float32 (n, dim), unit length; what is longer than the model reads is cut off."""
-        chunks = [texts[start : start + _BATCH] for start in range(0, len(texts), _BATCH)]
-        return self._join([self._runtime.text_vectors(*self._folder.tokenizer.encode(chunk)) for chunk in chunks])
+        windows = [texts[start : start + _WINDOW] for start in range(0, len(texts), _WINDOW)]
+        return self._join([self._encode_window(window) for window in windows])
+
+    def _encode_window(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        ids, mask = self._folder.tokenizer.encode(texts)
+        config = self._folder.config
+        vectors = np.empty((len(texts), self.dim), dtype=np.float32)
+        if isinstance(config.text, TextConfig) and config.text.reads_padding:
+            for start in range(0, len(texts), _BATCH):
+                end = start + _BATCH
+                vectors[start:end] = self._runtime.text_vectors(ids[start:end], mask[start:end])
+            return vectors
+        ids, mask = padded(ids, mask, config.tokenization.pad_id, config.text.context_length)
+        for rows, length in batches_by_length(mask, _BATCH):
+            vectors[rows] = self._runtime.text_vectors(ids[rows, :length], mask[rows, :length])
+        return vectors
 
     def _join(self, chunks: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         return np.concatenate(chunks) if chunks else np.empty((0, self.dim), dtype=np.float32)

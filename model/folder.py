@@ -24,6 +24,7 @@ TOKENIZER = "tokenizer.json"
 PREPROCESS = "preprocessor_config.json"
 ONNX_IMAGE = "onnx/image.onnx"
 ONNX_TEXT = "onnx/text.onnx"
+ONNX_PRECISION = "onnx/precision.json"
 CALIBRATION = "calibration.json"
 
 _Config = TypeVar("_Config", bound=Section)
@@ -87,7 +88,7 @@ def write_folder(
     is none.
     """
     path.mkdir(parents=True, exist_ok=True)
-    for stale in (CONFIG, ONNX_IMAGE, ONNX_TEXT, CALIBRATION):
+    for stale in (CONFIG, ONNX_IMAGE, ONNX_TEXT, ONNX_PRECISION, CALIBRATION):
         (path / stale).unlink(missing_ok=True)
     write_tensors(path / WEIGHTS, weights)
     write_atomic(path / TOKENIZER, tokenizer.to_bytes())

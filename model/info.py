@@ -5,6 +5,7 @@ from pathlib import Path
 
 from model.errors import ModelFolderError
 from model.folder import ModelFolder
+from model.precision import TowerPrecision, read_precisions
 from model.weights import read_tensors, to_float32
 
 
@@ -43,8 +44,16 @@ def describe(folder: ModelFolder) -> dict[str, object]:
         "logit_scale": math.exp(to_float32(tensors["log_logit_scale"]).item()),
         "logit_bias": 0.0 if bias is None else to_float32(bias).item(),
         "exported": folder.exported,
+        "runtime_precision": {
+            tower: f"{told.precision} ({told.measured[told.precision]})" for tower, told in _chosen(folder).items()
+        },
         "fingerprint": folder.fingerprint,
     }
+
+
+def _chosen(folder: ModelFolder) -> dict[str, TowerPrecision]:
+    chosen = read_precisions(folder.path, folder.fingerprint)
+    return {"image": chosen.image, "text": chosen.text} if chosen and folder.exported else {}
 
 
 def source_of(path: Path) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 from app.errors import OriginalLost
 from app.gallery.intake import CHUNK, Intake, Upload
 from app.gallery.store import Added, Put, Store
+from app.index.live import TARGET_RECALL
 from app.inference.classifier import Verdict, verdicts
 from app.inference.lane import Encoder, Lane, Row
 from app.inference.queries import Part, QueryEncoder, Source, Words
@@ -44,13 +45,24 @@ class Match:
     """0 to 1; see app/inference/relevance.py."""
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search found."""
+
+    matches: list[Match]
+    recall_estimate: float | None = None
+    """The share of the nearest pictures that such a search finds; None if it certainly found them."""
+
+
 class Gallery:
     """The pictures of a data folder, searchable by what they show. Context manager."""
 
-    def __init__(self, folder: DataFolder, encoder: Encoder, *, max_pixels: int) -> None:
+    def __init__(
+        self, folder: DataFolder, encoder: Encoder, *, max_pixels: int, target_recall: float = TARGET_RECALL
+    ) -> None:
         self.encoder, self._max_pixels = encoder, max_pixels
         self._judge = judge_of(encoder)
-        self._store = Store(folder, dim=encoder.dim, fingerprint=encoder.fingerprint)
+        self._store = Store(folder, dim=encoder.dim, fingerprint=encoder.fingerprint, target_recall=target_recall)
         self._lane = Lane(encoder)
         # Decoding takes a core and, for the largest pictures, a gigabyte. Uploads and searches have some slots each, so
         # that neither waits for the other.
@@ -133,7 +145,7 @@ class Gallery:
         offset: int = 0,
         condition: Condition = EVERY,
         min_relevance: float | None = None,
-    ) -> list[Match]:
+    ) -> Found:
         """The pictures nearest to the parts together, best first, among those that meet a condition.
 
         Raises what `QueryEncoder.query` raises, and NotReady.
@@ -141,14 +153,16 @@ class Gallery:
         self._store.index.check()
         query = self._queries.query(parts)
         with self._store.index.view() as view:
-            keys = None if condition == EVERY else view.records.keys(condition)
-            hits = view.nearest(query.vector, limit, offset, keys)
+            found = view.find(query.vector, limit, offset, view.keys(condition))
             background, size = view.index.sample_scores(query.vector, BACKGROUND), len(view.index)
-        scores = np.array([hit.score for hit in hits], dtype=np.float32)
+        scores = np.array([hit.score for hit in found.hits], dtype=np.float32)
         probabilities = self._judge.probability(query.kind, scores, background, size).tolist()
         relevances = [round(probability, 4) for probability in probabilities]  # as answered, so that it can be a cutoff
-        matches = [Match(hit.record, hit.score, relevance) for hit, relevance in zip(hits, relevances, strict=True)]
-        return [match for match in matches if min_relevance is None or match.relevance >= min_relevance]
+        matches = [
+            Match(hit.record, hit.score, relevance) for hit, relevance in zip(found.hits, relevances, strict=True)
+        ]
+        matches = [match for match in matches if min_relevance is None or match.relevance >= min_relevance]
+        return Found(matches, found.recall_estimate)
 
     def classify(self, source: Source, labels: Sequence[str], template: str = "{}") -> list[Verdict]:
         """Which of the labels fits a picture, best first. Raises what `encode` raises."""
@@ -191,6 +205,11 @@ class Gallery:
     def indexed(self) -> int:
         """Vectors that are searched."""
         return len(self._store.index)
+
+    @property
+    def recall_estimate(self) -> float | None:
+        """The share of the nearest pictures that searches find; None if they compare with every vector."""
+        return self._store.index.recall_estimate
 
     def encode_missing(self, report: Callable[[int, int], None], stop: threading.Event) -> None:
         """Make the vectors that this model has not made yet, from the originals."""

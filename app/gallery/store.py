@@ -17,7 +17,7 @@ import numpy as np
 
 from app.errors import DataFolderError, IdTaken, NotFound, OriginalLost, StorageError, StorageFault, StorageFull
 from app.index.file import IndexFile
-from app.index.live import LiveIndex, whole_vectors
+from app.index.live import TARGET_RECALL, LiveIndex, whole_vectors
 from app.index.view import Hit, View
 from app.operations import metrics
 from app.records.record import Entry, Keys, Record, Vector, Vectors
@@ -64,7 +64,7 @@ class Put:
 class Store:
     """The contents of a data folder under one model. There is no search before `index.open`."""
 
-    def __init__(self, folder: DataFolder, *, dim: int, fingerprint: str) -> None:
+    def __init__(self, folder: DataFolder, *, dim: int, fingerprint: str, target_recall: float = TARGET_RECALL) -> None:
         self._dim, self._fingerprint = dim, fingerprint
         self._writer = threading.Lock()
         self._removed: list[str] = []
@@ -83,7 +83,9 @@ class Store:
                 raise
             self.catalog = Catalog(folder.catalog)  # on a full disk, this is where there is room
         file = IndexFile(folder.index)
-        self.index = LiveIndex(self.catalog, file, self._writer, dim=dim, fingerprint=fingerprint)
+        self.index = LiveIndex(
+            self.catalog, file, self._writer, dim=dim, fingerprint=fingerprint, target_recall=target_recall
+        )
         try:
             self._clean_up()
             self._reserve.keep()
@@ -103,7 +105,7 @@ class Store:
 
     def close(self) -> None:
         """Keep the index for the next start. No other thread may be using the store."""
-        self.index.save()
+        self.index.close()
         self.catalog.close()
 
     # Reading

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from app.errors import IndexUnfit, NotReady, StorageError
-from app.index.exact import Index
+from app.index.exact import Index, is_large
 from app.index.file import IndexFile, Stamp
+from app.index.rows import MappedRows
+from app.index.selection import Selected
 from app.index.timeline import Timeline
+from app.index.upkeep import Upkeep
 from app.index.view import View
 from app.operations import metrics
 from app.records.record import Vector, Vectors
@@ -22,8 +27,22 @@ from app.storage.snapshot import Snapshot, State
 _TRIES = 3
 _UNIT_LENGTH = 1e-2
 """How far from 1 the length of a vector may be; rounding to 16 bits is well within."""
+_REMEMBERED = 512
+"""Queries that were asked lately, which recall is measured with."""
+TARGET_RECALL = 0.98
+"""Where nobody sets another."""
 
 log = logging.getLogger("parallax")
+
+
+@dataclass(frozen=True, slots=True)
+class _Improving:
+    """An index that is being improved, and what the catalog does meanwhile."""
+
+    timeline: Timeline
+    before: Index
+    changes: list[tuple[list[int], list[tuple[int, Vector]]]] = field(default_factory=list)
+    """(removed, added)."""
 
 
 class LiveIndex:
@@ -33,20 +52,41 @@ class LiveIndex:
     """
 
     def __init__(
-        self, catalog: Catalog, file: IndexFile, writer: threading.Lock, *, dim: int, fingerprint: str
+        self,
+        catalog: Catalog,
+        file: IndexFile,
+        writer: threading.Lock,
+        *,
+        dim: int,
+        fingerprint: str,
+        target_recall: float = TARGET_RECALL,
     ) -> None:
         self._catalog, self._file, self._writer = catalog, file, writer
         self._dim, self._fingerprint = dim, fingerprint
         self._timeline: Timeline | None = None
         self._missed: list[tuple[int, list[int], list[tuple[int, Vector]]]] | None = None
         """(changes, removed, added) since the index began to be made."""
+        self._selected = Selected()
+        self._asked: deque[Vector] = deque(maxlen=_REMEMBERED)
+        self._upkeep = Upkeep(
+            file.folder, target_recall, begin=self._begin, finish=self._finish, asked=self._asked_lately
+        )
+        self._improving: _Improving | None = None
         self._file_may_fit = True
+        self._file_is_latest = True
+        """Whether it has the lists that there are."""
         self.not_ready = "Pictures cannot be searched yet: the index is being opened."
         """Why there is no index, as a sentence."""
 
     def __len__(self) -> int:
         """Vectors that are searched; 0 until there is an index."""
         return 0 if self._timeline is None else len(self._timeline.latest)
+
+    @property
+    def recall_estimate(self) -> float | None:
+        """None if every vector is compared, or there is no index yet."""
+        lists = None if self._timeline is None else self._timeline.latest.lists
+        return None if lists is None else lists.recall
 
     @contextmanager
     def view(self) -> Iterator[View]:
@@ -65,7 +105,7 @@ class LiveIndex:
                     index = self._opened().at(records.state.changes)
                     if index is None:
                         index = self._made_anew(records)
-            yield View(records, index)
+            yield View(records, index, self._asked, self._selected)
 
     def check(self) -> None:
         """Raises NotReady, before a search does work for nothing."""
@@ -107,10 +147,13 @@ class LiveIndex:
                 self._timeline.drop(outcome.changes)
             raise
         if outcome != change.state:
-            if self._timeline is not None:
-                self._timeline.settle(outcome.changes)
             if self._missed is not None:
                 self._missed.append((outcome.changes, change.removed, change.added))
+            if self._improving is not None:
+                self._improving.changes.append((change.removed, change.added))
+            if self._timeline is not None:
+                self._timeline.settle(outcome.changes)
+                self._upkeep.wake(self._timeline.latest)
 
     def _forget_file(self) -> None:
         if self._file_may_fit:
@@ -140,6 +183,7 @@ class LiveIndex:
                         timeline.prepare(changes, removed, added)
                         timeline.settle(changes)
                 self._timeline = timeline
+            self._upkeep.wake(timeline.latest)
         finally:
             self._missed = None
 
@@ -163,7 +207,10 @@ class LiveIndex:
 
     def _collect(self, records: Snapshot, report: Callable[[int, int], None]) -> Index:
         total = records.count_vectors(self._fingerprint)
-        index = Index(self._dim, expected=total)
+        if is_large(total):
+            index = Index(self._dim, rows=MappedRows.in_folder(self._file.folder, total + total // 8, self._dim))
+        else:
+            index = Index(self._dim, expected=total)
         report(0, total)
         done = 0
         for keys, blobs in records.vectors(self._fingerprint):
@@ -179,7 +226,7 @@ class LiveIndex:
 
     def save(self) -> None:
         """Write the index to its file, unless it is there or there is none. What fails is only logged."""
-        if self._timeline is None or self._file_may_fit:
+        if self._timeline is None or (self._file_may_fit and self._file_is_latest):
             return
         try:
             with self.view() as view:
@@ -188,11 +235,50 @@ class LiveIndex:
             with self._writer, self._catalog.snapshot() as records:
                 if records.state == state:
                     self._file.publish(manifest)
-                    self._file_may_fit = True
+                    self._file_may_fit = self._file_is_latest = True
                 else:
                     self._file.forget()
         except (OSError, StorageError) as error:
             log.warning("the index was not saved, so the next start makes it anew: %s", error)
+
+    # Improving the index, beside searches and writers
+
+    def _begin(self) -> Index | None:
+        with self._writer:
+            if self._timeline is None:
+                return None
+            before = self._timeline.latest
+            self._improving = _Improving(self._timeline, before)
+            return before
+
+    def _finish(self, after: Index | None) -> None:
+        with self._writer:
+            improving, self._improving = self._improving, None
+            if improving is None or after is None or improving.timeline is not self._timeline:
+                return  # in the last case the index was made anew
+            timeline, before = improving.timeline, improving.before
+            if not after.numbers_rows_as(before):
+                for removed, added in improving.changes:
+                    after = after.with_change(removed, added)
+                timeline.improve(after)
+            elif timeline.latest.numbers_rows_as(before):
+                timeline.improve(timeline.latest.with_lists(after.lists))
+            self._file_is_latest = False
+            self._upkeep.wake(timeline.latest)
+
+    def _asked_lately(self) -> Vectors:
+        """(n, dim)."""
+        asked = [*self._asked]
+        return np.stack(asked) if asked else np.empty((0, self._dim), np.float32)
+
+    def wait_for_upkeep(self) -> None:
+        """Until the index needs no improvement."""
+        self._upkeep.wait()
+
+    def close(self) -> None:
+        """Stop improving the index, and write it to its file."""
+        self._upkeep.close()
+        self.save()
 
 
 def whole_vectors(keys: Sequence[int], blobs: Sequence[bytes], dim: int) -> tuple[list[int], Vectors]:

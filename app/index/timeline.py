@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from app.index.exact import Index
 from app.records.record import Vector
 
@@ -37,9 +35,7 @@ class Timeline:
 
     def prepare(self, changes: int, removed: Sequence[int], added: Sequence[tuple[int, Vector]]) -> None:
         """What the index will be when that state, the next one, is committed."""
-        keys = [key for key, _ in added]
-        vectors = np.stack([vector for _, vector in added]) if added else None
-        self._indexes[changes] = self.latest.changed(removed, keys, vectors) if removed or added else self.latest
+        self._indexes[changes] = self.latest.with_change(removed, added)
 
     def settle(self, changes: int) -> None:
         """That state is committed."""
@@ -49,6 +45,10 @@ class Timeline:
         for number, index in list(self._indexes.items()):
             if not index.shares_rows(self.latest):  # rows that are left behind would stay in memory
                 del self._indexes[number]
+
+    def improve(self, index: Index) -> None:
+        """Put an index in the place of the latest one: of the same vectors, found in another way."""
+        self._indexes[self._latest] = index
 
     def drop(self, changes: int) -> None:
         """That state, prepared, will not be."""

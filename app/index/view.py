@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 from app.index.exact import Index
+from app.index.selection import Selected
 from app.operations import metrics
-from app.records.record import Keys, Record, Vector
+from app.records.record import EVERY, Condition, Keys, Record, Vector
 from app.storage.snapshot import Snapshot
 
 
@@ -20,15 +22,38 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
+class Hits:
+    """What was found."""
+
+    hits: list[Hit]
+    recall_estimate: float | None
+    """The share of the nearest that such a search finds; None if it certainly found them."""
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """One state of the catalog and the index of exactly that state. For one thread at a time."""
 
     records: Snapshot
     index: Index
+    asked: deque[Vector]
+    """Where the index learns what is asked."""
+    selected: Selected
 
-    def nearest(self, vector: Vector, limit: int, offset: int = 0, keys: Keys | None = None) -> list[Hit]:
+    def keys(self, condition: Condition) -> Keys | None:
+        """Of the records that meet a condition; None if all do."""
+        return None if condition == EVERY else self.selected.keys(self.records, condition)
+
+    def find(self, vector: Vector, limit: int, offset: int = 0, keys: Keys | None = None) -> Hits:
         """The pictures nearest to a vector, among `keys` if given, best first, leaving out the first `offset`."""
         with metrics.SEARCH_SECONDS.time():
-            nearest = self.index.search(vector, offset + limit, keys)[offset:]
+            found = self.index.find(vector, offset + limit, keys)
+        self.asked.append(vector)
+        nearest = found.hits[offset:]
         records = self.records.by_keys([key for key, _ in nearest])
-        return [Hit(records[key], score) for key, score in nearest]
+        recall = None if found.exact or self.index.lists is None else self.index.lists.recall
+        return Hits([Hit(records[key], score) for key, score in nearest], recall)
+
+    def nearest(self, vector: Vector, limit: int, offset: int = 0, keys: Keys | None = None) -> list[Hit]:
+        """The hits of `find`."""
+        return self.find(vector, limit, offset, keys).hits

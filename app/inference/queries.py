@@ -11,11 +11,15 @@ from numpy.typing import NDArray
 
 from app.errors import InvalidRequest
 from app.inference.lane import Encoder, Lane, Row
+from app.inference.remembered import RememberedTexts
 from app.records.record import Vector, Vectors
 from model.calibration import Kind
 
 WINDOW = 32
 """Sources that are in the lane at a time: they share batches, and a search that comes meanwhile waits for no more."""
+
+REMEMBERED = 4096
+"""Texts whose vectors are remembered: 8 MB of 512 numbers each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,7 @@ class QueryEncoder:
     ) -> None:
         """`row` prepares the bytes of a picture; `kept` gives the vector of one in the gallery, or its bytes."""
         self._encoder, self._lane, self._row, self._kept = encoder, lane, row, kept
+        self._remembered = RememberedTexts(REMEMBERED)
 
     def query(self, parts: Sequence[Part]) -> Query:
         """The parts added up by their weights, as a vector of unit length.
@@ -101,7 +106,7 @@ class QueryEncoder:
     def _begin(self, source: Source) -> Future[Vector] | Vector:
         match source:
             case Words(text):
-                return self._lane.text(text)
+                return self._text(text)
             case SentPicture(data):
                 return self._lane.query(self._row(data))
             case KeptPicture(image_id):
@@ -109,6 +114,20 @@ class QueryEncoder:
                 return self._lane.query(self._row(kept)) if isinstance(kept, bytes) else kept
             case GivenVector(numbers):
                 return self._given(numbers)
+
+    def _text(self, text: str) -> Future[Vector] | Vector:
+        model = self._encoder.fingerprint
+        known = self._remembered.find(model, text)
+        if known is not None:
+            return known
+        coming = self._lane.text(text)
+
+        def keep(done: Future[Vector]) -> None:
+            if not done.cancelled() and done.exception() is None:
+                self._remembered.keep(model, text, done.result())
+
+        coming.add_done_callback(keep)
+        return coming
 
     def _given(self, numbers: Sequence[float]) -> Vector:
         if len(numbers) != self._encoder.dim:

@@ -42,9 +42,18 @@ BATCH_SIZE = Histogram(
 ENCODE_SECONDS = Histogram(
     "parallax_encode_seconds", "Of one batch in the model.", ["kind"], buckets=_SECONDS, registry=registry
 )
+TEXT_CACHE = Counter(
+    "parallax_text_cache",
+    "Texts to encode, by whether their vector was remembered: hit or miss.",
+    ["outcome"],
+    registry=registry,
+)
 ENCODE_ERRORS = Counter("parallax_encode_errors", "Inputs that the model failed on.", ["kind"], registry=registry)
 SEARCH_SECONDS = Histogram(
     "parallax_search_seconds", "Of one search in the index, without encoding.", buckets=_SECONDS, registry=registry
+)
+INDEX_TRAININGS = Counter(
+    "parallax_index_trainings", "How often lists for the index were learned from its vectors.", registry=registry
 )
 FETCHES = Counter(
     "parallax_fetches",
@@ -64,3 +73,5 @@ for kind in ("full", "fault", "original", "index"):
     STORAGE_ERRORS.labels(kind)
 for kind in ("texts", "queries", "uploads"):
     ENCODE_ERRORS.labels(kind)
+for outcome in ("hit", "miss"):
+    TEXT_CACHE.labels(outcome)

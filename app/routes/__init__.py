@@ -11,8 +11,10 @@ from app.gallery.gallery import Gallery
 from app.schemas import Problem
 from app.security.fetching import Fetcher
 
+# These are coroutines though they wait for nothing: FastAPI hands a plain function to a thread, for every request.
 
-def _gallery(request: Request) -> Gallery:
+
+async def _gallery(request: Request) -> Gallery:
     gallery: Gallery = request.app.state.startup.gallery
     return gallery
 
@@ -21,7 +23,7 @@ OpenGallery = Annotated[Gallery, Depends(_gallery)]
 """Parameter of a route: the gallery, or the answer 503 while it is not open yet."""
 
 
-def _fetcher(request: Request) -> Fetcher:
+async def _fetcher(request: Request) -> Fetcher:
     fetcher: Fetcher = request.app.state.fetcher
     return fetcher
 
@@ -30,12 +32,12 @@ OpenFetcher = Annotated[Fetcher, Depends(_fetcher)]
 """Parameter of a route: fetches pictures by their address, inside `door.run`."""
 
 
-def _searches(request: Request) -> Door:
+async def _searches(request: Request) -> Door:
     door: Door = request.app.state.searches
     return door
 
 
-def _uploads(request: Request) -> Door:
+async def _uploads(request: Request) -> Door:
     door: Door = request.app.state.uploads
     return door
 

@@ -70,7 +70,7 @@ def _search(gallery: Gallery, fetcher: Fetcher, content: bytes, base: str) -> Re
         raise InvalidRequest("Only pictures are indexed here, no texts: give image as the modality.")
     source = _source(fetcher, body)
     asked = body.num_images if body.num_result_ids is None else body.num_result_ids
-    matches = gallery.search([Part(source)], limit=min(asked, MAX_LIMIT)) if asked else []
+    matches = gallery.search([Part(source)], limit=min(asked, MAX_LIMIT)).matches if asked else []
     if body.deduplicate and matches:
         matches = _distinct(gallery, matches)
     results = [

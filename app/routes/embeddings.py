@@ -26,7 +26,7 @@ router = APIRouter(prefix="/v1/embeddings", tags=["compatibility"])
 _SCHEMA = {"content": {"application/json": {"schema": EmbeddingsBody.model_json_schema()}}, "required": True}
 
 
-def _door(request: Request) -> Door:
+async def _door(request: Request) -> Door:
     door: Door = request.app.state.embeddings
     return door
 

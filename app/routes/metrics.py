@@ -62,6 +62,15 @@ class _Service(Collector):
         yield depth
         yield GaugeMetricFamily("parallax_images", "Pictures in the gallery.", len(gallery))
         yield GaugeMetricFamily("parallax_index_vectors", "Vectors that are searched.", gallery.indexed)
+        recall = gallery.recall_estimate
+        yield GaugeMetricFamily(
+            "parallax_index_exact", "1 if searches compare with every vector, 0 if with candidates.", recall is None
+        )
+        yield GaugeMetricFamily(
+            "parallax_index_recall_estimate",
+            "Share of the ten nearest vectors that searches find, as it was measured.",
+            1 if recall is None else recall,
+        )
         model = GaugeMetricFamily("parallax_model_info", "The model that is at work.", labels=["name", "fingerprint"])
         model.add_metric([gallery.encoder.name, gallery.encoder.fingerprint], 1)
         yield model

@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import TypeAdapter
 
 from app.admission.door import Door
 from app.filters import parse_filter, read_filter
-from app.gallery.gallery import Gallery, Match
+from app.gallery.gallery import Found, Gallery
 from app.http.body import Body, body_of, described
 from app.inference.queries import GivenVector, Part, SentPicture, Words
 from app.routes import OpenFetcher, OpenGallery, SearchDoor, problems
@@ -21,13 +22,14 @@ from app.security.fetching import Fetcher
 router = APIRouter(prefix="/v1/search", tags=["search"])
 
 
-@router.get("", responses=problems(429))
-async def search_by_words(
-    gallery: OpenGallery, door: SearchDoor, query: Annotated[SearchQuery, Query()]
-) -> SearchAnswer:
+_as_json = TypeAdapter(SearchAnswer).dump_json
+
+
+@router.get("", response_model=SearchAnswer, responses=problems(429))
+async def search_by_words(gallery: OpenGallery, door: SearchDoor, query: Annotated[SearchQuery, Query()]) -> Response:
     """Find pictures that show what the words say."""
 
-    def find() -> list[Match]:
+    def find() -> Found:
         return gallery.search(
             [Part(Words(query.q))],
             limit=query.limit,
@@ -39,8 +41,13 @@ async def search_by_words(
     return await _answer(door, find)
 
 
-@router.post("", responses=problems(400, 404, 413, 415, 429), openapi_extra=described(SearchBody, SearchForm))
-async def search(gallery: OpenGallery, door: SearchDoor, fetcher: OpenFetcher, request: Request) -> SearchAnswer:
+@router.post(
+    "",
+    response_model=SearchAnswer,
+    responses=problems(400, 404, 413, 415, 429),
+    openapi_extra=described(SearchBody, SearchForm),
+)
+async def search(gallery: OpenGallery, door: SearchDoor, fetcher: OpenFetcher, request: Request) -> Response:
     """Find pictures by words, by a picture that is in the gallery or sent along, by a vector, or by several of them.
 
     The parts of a `query` are added up by their weights; a negative weight pushes away. With a `filter` the results are
@@ -51,14 +58,21 @@ async def search(gallery: OpenGallery, door: SearchDoor, fetcher: OpenFetcher, r
         return await _answer(door, lambda: _search(gallery, fetcher, body))
 
 
-async def _answer(door: Door, find: Callable[[], list[Match]]) -> SearchAnswer:
+async def _answer(door: Door, find: Callable[[], Found]) -> Response:
     began = time.perf_counter()
-    results = await door.run(lambda: [Result.of(match) for match in find()])
-    took_ms = round((time.perf_counter() - began) * 1000, 3)
-    return SearchAnswer(results=results, took_ms=took_ms, exact=True)
+
+    def answer() -> bytes:
+        """Written where it was found: the thread of the event loop has to serve every request."""
+        found = find()
+        results = [Result.of(match) for match in found.matches]
+        took_ms = round((time.perf_counter() - began) * 1000, 3)
+        recall = found.recall_estimate
+        return _as_json(SearchAnswer(results=results, took_ms=took_ms, exact=recall is None, recall_estimate=recall))
+
+    return Response(await door.run(answer), media_type="application/json")
 
 
-def _search(gallery: Gallery, fetcher: Fetcher, body: Body) -> list[Match]:
+def _search(gallery: Gallery, fetcher: Fetcher, body: Body) -> Found:
     asked = body.checked(SearchBody, SearchForm, strict=True)
     condition = parse_filter(asked.filter)  # before anything is fetched or encoded
     return gallery.search(

@@ -146,3 +146,10 @@ class SearchAnswer(BaseModel):
     results: list[Result]
     took_ms: float
     exact: bool = Field(description="Whether these are certainly the nearest ones.")
+    recall_estimate: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="If they are not: the share of the nearest ones that such a search finds, as it was measured on"
+        " this collection.",
+    )

@@ -138,6 +138,7 @@ def test_no_setting_has_lost_its_name() -> None:
         "RUNTIME",
         "THREADS",
         "INDEX",
+        "TARGET_RECALL",
         "DEMO",
     }
     assert {f"PARALLAX_{name}" for name in names} == {name for name, _, _ in describe_settings()}

@@ -15,6 +15,7 @@ from model.__main__ import main
 from model.errors import ModelFolderError, ParallaxError
 from model.export import export_onnx
 from model.folder import ONNX_TEXT, WEIGHTS, read_folder
+from model.precision import FLOAT32
 from tests.model.tiny import TEXTS, TOWERS, WORDS, folder
 
 # image tower: text tower, each at least once
@@ -33,7 +34,7 @@ MODELS = {
 def exported(request, tmp_path_factory) -> Path:
     vision, text = request.param
     made = folder(tmp_path_factory.mktemp(vision), TOWERS[vision], TEXTS[text])
-    export_onnx(made)
+    export_onnx(made, precisions=[FLOAT32])
     return made.path
 
 
@@ -78,7 +79,7 @@ def test_the_logit_scale_and_bias_are_those_of_the_file(tmp_path, text):
     if text == "siglip":
         weights["logit_bias"] = np.array(-16.5, dtype=np.float32)
     save_file(weights, made.weights)
-    export_onnx(read_folder(tmp_path))
+    export_onnx(read_folder(tmp_path), precisions=[FLOAT32])
     for runtime in ("torch", "onnx"):
         encoder = load(tmp_path, runtime, threads=1)
         assert encoder.logit_scale == pytest.approx(np.exp(6), rel=1e-6)
@@ -91,20 +92,20 @@ def test_a_weight_too_large_for_half_precision_is_exported_whole(tmp_path):
     weights["image_projection.weight"] = weights["image_projection.weight"].astype(np.float32) * 1e6
     weights["text_projection.weight"] = weights["text_projection.weight"].astype(np.float32) * 1e6
     save_file(weights, made.weights)
-    export_onnx(read_folder(tmp_path))
+    export_onnx(read_folder(tmp_path), precisions=[FLOAT32])
     fast, reference = load(tmp_path, "onnx", threads=1), load(tmp_path, "torch", threads=1)
     np.testing.assert_allclose(fast.encode_images(pictures(2)), reference.encode_images(pictures(2)), atol=1e-5)
 
 
 def test_a_model_too_large_for_onnx_files_is_not_half_exported(tmp_path, monkeypatch):
-    monkeypatch.setattr("model.export._LARGEST", 10_000)
+    monkeypatch.setattr("model.exporting.storage._LARGEST", 10_000)
     with pytest.raises(ParallaxError, match="would be larger than 2 GiB"):
-        export_onnx(folder(tmp_path))
+        export_onnx(folder(tmp_path), precisions=[FLOAT32])
     assert load(tmp_path).runtime == "torch"
 
 
 def test_a_stale_export_is_refused(tmp_path):
-    export_onnx(folder(tmp_path))
+    export_onnx(folder(tmp_path), precisions=[FLOAT32])
     weights = load_file(tmp_path / WEIGHTS)
     weights["text_projection.weight"] = weights["text_projection.weight"] * 2
     save_file(weights, tmp_path / WEIGHTS)
@@ -116,7 +117,7 @@ def test_a_broken_or_missing_export_says_what_to_do(tmp_path):
     made = folder(tmp_path)
     with pytest.raises(ModelFolderError, match="python -m model export"):
         load(tmp_path, "onnx")
-    export_onnx(made)
+    export_onnx(made, precisions=[FLOAT32])
     (tmp_path / ONNX_TEXT).write_bytes(b"nonsense")
     with pytest.raises(ModelFolderError, match=r"text\.onnx cannot be loaded"):
         load(tmp_path)
@@ -140,6 +141,7 @@ def test_info_says_what_a_person_needs(exported, capsys):
     assert said["parameters"]["total"] == total
     assert said["embedding_dim"] == 8
     assert said["fingerprint"] == load(exported).fingerprint
+    assert all(told.startswith("float32 (cosine") for told in said["runtime_precision"].values())
     assert main(["info", str(exported)]) == 0
     assert "fingerprint" in capsys.readouterr().out
 

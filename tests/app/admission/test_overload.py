@@ -60,9 +60,9 @@ def test_64_clients_on_a_queue_of_32_are_answered_or_told_when_to_come_back(sett
         opened(settings.model_copy(update={"queue": QUEUE}), encoder) as client,
         ThreadPoolExecutor(CLIENTS) as pool,
     ):
-        for _ in range(3):  # it recovers, every time
+        for words in ("red", "green", "blue"):  # it recovers, every time; words that were asked before are remembered
             encoder.released.clear()
-            asked = [pool.submit(client.get, "/v1/search?q=red") for _ in range(CLIENTS)]
+            asked = [pool.submit(client.get, f"/v1/search?q={words}") for _ in range(CLIENTS)]
             answered = as_completed(asked, timeout=60)
             for _ in range(CLIENTS - QUEUE - WORKERS):
                 answer = next(answered).result()

@@ -106,15 +106,19 @@ def test_refused_and_failed_requests_are_counted_too(settings: Settings, monkeyp
 
 def test_searches_and_batches_are_timed_and_counted(client: TestClient, grown: Grown) -> None:
     client.post("/v1/images", files=[("file", noise(number)) for number in range(5)])
-    for _ in range(3):
-        client.get("/v1/search?q=red")
+    for words in ("red", "green", "blue", "red"):
+        client.get("/v1/search", params={"q": words})
     client.post("/v1/search", files={"file": plain("red")})
-    assert grown("parallax_search_seconds_count") == 4
+    assert grown("parallax_search_seconds_count") == 5
     assert grown("parallax_search_seconds_sum") > 0
     assert grown("parallax_batch_size_sum", kind="uploads") == 5
     assert grown("parallax_batch_size_sum", kind="texts") == grown("parallax_batch_size_count", kind="texts") == 3
     assert grown("parallax_batch_size_sum", kind="queries") == 1
     assert grown("parallax_encode_seconds_count", kind="texts") == 3
+    assert (grown("parallax_text_cache_total", outcome="miss"), grown("parallax_text_cache_total", outcome="hit")) == (
+        3,
+        1,
+    )
 
 
 def test_the_size_of_the_gallery_and_of_its_index_is_told(client: TestClient) -> None:

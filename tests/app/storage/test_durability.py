@@ -87,6 +87,6 @@ def test_a_second_process_is_kept_out_of_the_data_folder(tmp_path: Path) -> None
 
 def test_the_service_is_made_without_bringing_in_a_model_runtime() -> None:
     code = "import sys; from app import create_app; from app.settings import Settings; create_app(Settings());"
-    check = "print(*{'torch', 'onnxruntime'} & sys.modules.keys())"
+    check = "print(*{'torch', 'openvino'} & sys.modules.keys())"
     loaded = subprocess.run([sys.executable, "-c", code + check], cwd=ROOT, capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == ""

@@ -1,0 +1,144 @@
+"""The recall of inverted lists, measured against the comparison with every vector, and what they need to meet a target.
+
+Queries are vectors of the collection, each of which must find its neighbours without itself, and the latest queries
+that were really asked, which may lie elsewhere (words lie apart from pictures). Of both kinds the worse one counts. One
+half of them chooses how far to look; the other half says how good that is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from app.index.exact import Index
+from app.index.lists import Lists
+from app.records.record import Vectors
+
+NEAREST = 10
+"""Results that recall is about."""
+_QUERIES = 192
+"""Of each kind, at most."""
+_FEWEST_ASKED = 16
+"""Queries that were asked, below which they say nothing."""
+_BATCH = 16_384
+_EQUAL = 1e-6
+_STEPS = (40, 56, 80, 112, 160, 224, 320, 448, 640, 896, 1280, 1792, 2560)
+_MORE_STEPS = (*_STEPS, 3584, 5120, 7168, 10_240)
+"""Candidates to choose from; the larger ones only if these are not enough."""
+_WORTH = 0.5
+"""Of the time of an exact search: lists that take more are not worth their errors."""
+
+Curves = dict[int, NDArray[np.float64]]
+"""Probes → recall by step of candidates."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Queries:
+    vectors: Vectors
+    own: NDArray[np.int64]
+    """(n,), rows that are not to be found: themselves; -1 for none."""
+    least: NDArray[np.float32]
+    """(n,), cosines of the last one of the nearest."""
+
+    def half(self, number: int) -> _Queries:
+        return _Queries(self.vectors[number::2], self.own[number::2], self.least[number::2])
+
+
+def measured(index: Index, lists: Lists, asked: Vectors, target: float) -> Lists | None:
+    """Lists that look as far as the target recall takes, and say what it is; None if they are not worth it.
+
+    `asked` (n, dim) are queries of the past. This reads every vector once.
+    """
+    kinds = [_of_collection(index, lists), *([_those(index, asked)] if len(asked) >= _FEWEST_ASKED else [])]
+    for steps in (_STEPS, _MORE_STEPS):
+        curves = _curves(index, lists, [kind.half(0) for kind in kinds], steps)
+        for wanted in (target + (1 - target) / 4, target + (1 - target) / 2, target + (1 - target) * 3 / 4):
+            best = _cheapest(lists, curves, steps, wanted)
+            if best is None:
+                break
+            tuned = replace(lists, probes=best[0], candidates=best[1], measured_on=lists.covered)
+            recall = min(_recall(index, tuned, kind.half(1)) for kind in kinds)
+            if recall >= target:
+                if lists.seconds(*best) > _WORTH * lists.seconds_exact():
+                    return None
+                return replace(tuned, recall=recall, probes_at_first=lists.probes_at_first or tuned.probes)
+    return None
+
+
+def _of_collection(index: Index, lists: Lists) -> _Queries:
+    rows, _, valid = index.rows
+    here = np.arange(lists.covered) if valid is None else np.flatnonzero(valid[: lists.covered])
+    own = here[np.linspace(0, len(here) - 1, min(2 * _QUERIES, len(here))).astype(np.int64)]
+    return _compared(index, rows.vectors[own], own)
+
+
+def _those(index: Index, asked: Vectors) -> _Queries:
+    latest = asked[-2 * _QUERIES :]
+    return _compared(index, latest, np.full(len(latest), -1))
+
+
+def _compared(index: Index, queries: Vectors, own: NDArray[np.int64]) -> _Queries:
+    """With every vector, in blocks."""
+    rows, count, valid = index.rows
+    best = np.full((len(queries), NEAREST), -np.inf, np.float32)
+    for start in range(0, count, _BATCH):
+        end = min(start + _BATCH, count)
+        block = rows.vectors[start:end] if valid is None else rows.vectors[start:end][valid[start:end]]
+        if not len(block):
+            continue
+        there = np.arange(start, end) if valid is None else start + np.flatnonzero(valid[start:end])
+        scores, found = faiss.knn(queries, block, min(NEAREST + 1, len(block)), metric=faiss.METRIC_INNER_PRODUCT)
+        scores[there[found] == own[:, np.newaxis]] = -np.inf
+        both = np.concatenate([best, scores], axis=1)
+        best = -np.partition(-both, NEAREST - 1, axis=1)[:, :NEAREST]
+    rows.release()
+    return _Queries(queries, own, best.min(axis=1))
+
+
+def _found(index: Index, queries: _Queries, candidates: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(queries, candidates), which of the candidates are among the nearest."""
+    vectors = index.rows[0].vectors
+    right = np.zeros(candidates.shape, np.bool_)
+    for number, some in enumerate(candidates):
+        there = np.flatnonzero((some >= 0) & (some != queries.own[number]))
+        cosines = vectors[some[there]] @ queries.vectors[number]
+        right[number, there] = cosines >= queries.least[number] - _EQUAL
+    return right
+
+
+def _ranked(index: Index, lists: Lists, queries: _Queries, probes: int, candidates: int) -> NDArray[np.float64]:
+    """(candidates,), recall by how many of them are compared."""
+    rows = lists.ranked(queries.vectors, candidates, probes, index.bits)
+    right = np.minimum(np.cumsum(_found(index, queries, rows), axis=1), NEAREST)
+    recall: NDArray[np.float64] = right.mean(axis=0) / NEAREST
+    return recall
+
+
+def _recall(index: Index, lists: Lists, queries: _Queries) -> float:
+    return float(_ranked(index, lists, queries, lists.probes, lists.candidates)[-1])
+
+
+def _curves(index: Index, lists: Lists, kinds: list[_Queries], steps: tuple[int, ...]) -> Curves:
+    """For every number of probes that may be worth it, the recall of the kind that finds least."""
+    curves: Curves = {}
+    probes = 1
+    while True:
+        by_rank = np.min([_ranked(index, lists, kind, probes, steps[-1]) for kind in kinds], axis=0)
+        curves[probes] = by_rank[np.array(steps) - 1]
+        if probes == lists.count or by_rank[-1] == 1:
+            return curves
+        probes = min(2 * probes, lists.count)
+
+
+def _cheapest(lists: Lists, curves: Curves, steps: tuple[int, ...], wanted: float) -> tuple[int, int] | None:
+    """(probes, candidates) with which as much is found as is wanted."""
+    ways = [
+        (lists.seconds(probes, step), probes, step)
+        for probes, recalls in curves.items()
+        for step, recall in zip(steps, recalls.tolist(), strict=True)
+        if recall >= wanted
+    ]
+    return min(ways)[1:] if ways else None

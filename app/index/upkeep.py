@@ -1,0 +1,160 @@
+"""Work on the index that no search and no writer waits for: lists are learned, take in what is new, and are measured.
+
+It is done on an index as it was at one moment, by a thread of its own, and handed over when it is complete.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import faiss
+import numpy as np
+
+from app.index.exact import Index
+from app.index.lists import Stopped, trained
+from app.index.recall import measured
+from app.index.rows import MappedRows
+from app.operations import metrics
+from app.records.record import Vectors
+
+_LARGEST_TAIL = 2048
+"""Rows that no list covers, which every search compares with."""
+_MOST_REMOVED = 0.25
+_MUCH_MORE = 1.5
+"""Times the rows that the lists were learned from."""
+_SOME_MORE = 1.1
+"""Times the rows that the recall was measured on."""
+_UNFIT = 4
+"""Times as many probes as at first, and the centroids are no longer those of the collection."""
+_BATCH = 16_384
+
+log = logging.getLogger("parallax")
+
+Work = Callable[[Index], Index]
+
+
+class Upkeep:
+    """Of one index. `begin` gives it as it is, and `finish` takes what was made of it, or None if nothing was."""
+
+    def __init__(
+        self,
+        folder: Path,
+        target: float,
+        *,
+        begin: Callable[[], Index | None],
+        finish: Callable[[Index | None], None],
+        asked: Callable[[], Vectors],
+    ) -> None:
+        self._folder, self._target = folder, target
+        self._begin, self._finish, self._asked = begin, finish, asked
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._woken = False
+        self._not_worth_it_below = 0
+        """Vectors; with fewer it was tried, and exact search is as good."""
+        self._no_more_below = 0
+        """Rows; with fewer, something went wrong."""
+
+    def wake(self, index: Index) -> None:
+        """See to it that what this index needs is done, if it needs anything."""
+        if self._due(index) is None or self._stop.is_set():
+            return
+        with self._lock:
+            self._woken = True
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="index upkeep", daemon=True)
+                self._thread.start()
+
+    def wait(self) -> None:
+        """Until there is nothing to be done."""
+        while (thread := self._thread) is not None:
+            thread.join()
+
+    def close(self) -> None:
+        """Stop what is being done, which nobody will need."""
+        self._stop.set()
+        self.wait()
+
+    def _work(self) -> None:
+        faiss.omp_set_num_threads(max(1, (os.cpu_count() or 1) // 2))  # of this thread; searches keep the rest
+        while self._goes_on():
+            before = self._begin()
+            after: Index | None = None
+            try:
+                if before is not None and (work := self._due(before)) is not None:
+                    after = work(before)
+            except Stopped:
+                log.debug("the service ends; the index stays as it is")
+            except Exception:
+                log.exception("the index could not be improved; it goes on as it is")
+                self._no_more_below = int(before.rows[1] * _SOME_MORE) if before is not None else 0
+            finally:
+                self._finish(after)
+
+    def _goes_on(self) -> bool:
+        with self._lock:
+            going, self._woken = self._woken and not self._stop.is_set(), False
+            if not going:
+                self._thread = None
+        return going
+
+    def _due(self, index: Index) -> Work | None:
+        lists = index.lists
+        _, count, _ = index.rows
+        if count < self._no_more_below:
+            return None
+        if lists is None:
+            worth_trying = index.is_large and len(index) >= self._not_worth_it_below and self._target < 1
+            return self._learned if worth_trying else None
+        removed, unfit = count - len(index), lists.probes > _UNFIT * lists.probes_at_first
+        if removed > _MOST_REMOVED * count or count > _MUCH_MORE * lists.trained_on or unfit:
+            return self._learned
+        return self._taken_in if count - lists.covered > _LARGEST_TAIL else None
+
+    def _learned(self, index: Index) -> Index:
+        """With new lists, in a file, without what was removed."""
+        index = self._in_file(index)
+        if not index.is_large:
+            return index.with_lists(None)
+        rows, count, _ = index.rows
+        log.info("the index learns lists for %s vectors", f"{count:,}")
+        lists = measured(index, trained(rows.vectors[:count], self._stop), self._asked(), self._target)
+        rows.release()
+        metrics.INDEX_TRAININGS.inc()
+        if lists is None:
+            self._not_worth_it_below = 2 * len(index)
+            log.info("no lists reach a recall of %g in half of the time; every vector is compared", self._target)
+        else:
+            told = f"{lists.recall:.3f} with {lists.probes} of {lists.count} lists and {lists.candidates} candidates"
+            log.info("the index is searched by lists: recall %s", told)
+        return index.with_lists(lists)
+
+    def _in_file(self, index: Index) -> Index:
+        rows, count, valid = index.rows
+        if isinstance(rows, MappedRows) and valid is None:
+            return index
+        copied = MappedRows.in_folder(self._folder, len(index) + len(index) // 8, index.dim)
+        chosen = np.arange(count) if valid is None else np.flatnonzero(valid)
+        for start in range(0, len(chosen), _BATCH):
+            if self._stop.is_set():
+                raise Stopped
+            batch = chosen[start : start + _BATCH]
+            copied.append(rows.keys[batch], rows.vectors[batch])
+        return Index.of(copied, len(chosen))
+
+    def _taken_in(self, index: Index) -> Index:
+        """With lists that cover every row; measured again if there are many more of them."""
+        assert index.lists is not None
+        rows, count, _ = index.rows
+        lists = index.lists.extended(rows.vectors[index.lists.covered : count])
+        if lists.covered > _SOME_MORE * lists.measured_on:
+            again = measured(index, lists, self._asked(), self._target)
+            if again is None:
+                self._not_worth_it_below = 2 * len(index)
+            return index.with_lists(again)
+        return index.with_lists(lists)
