@@ -1,4 +1,4 @@
-"""The command line: `python -m training prepare | train | evaluate | export`.
+"""The command line: `python -m training prepare | train | finetune | evaluate | export`.
 
 Results go to stdout, logs and progress bars to stderr. The exit status is 0, 1 if the command failed, 2 if misused, 143
 if SIGTERM stopped a run, whose state is saved.
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from model.errors import ParallaxError
 from training.evaluation import command
+from training.finetuning import command as finetuning
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,6 +56,10 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--json", action="store_true", help="print the result as JSON")
     train.set_defaults(run=_train)
 
+    finetune = commands.add_parser("finetune", help="make a model better at pictures like these, and show how much")
+    finetuning.add_arguments(finetune)
+    finetune.set_defaults(run=_finetune)
+
     evaluate = commands.add_parser("evaluate", help="measure retrieval both ways and zero-shot accuracy")
     command.add_arguments(evaluate)
     evaluate.set_defaults(run=_evaluate)
@@ -86,6 +91,7 @@ def _train(arguments: argparse.Namespace) -> None:
 
     keep_freed_memory()
     from training.config import read_config
+    from training.guard.guards import guards
     from training.loop.device import find_device
     from training.loop.ranks import connected
     from training.loop.run import Run
@@ -94,6 +100,7 @@ def _train(arguments: argparse.Namespace) -> None:
     config = read_config(arguments.config, arguments.set)
     with connected(cuda=find_device(config.device).type == "cuda") as ranks:
         run = Run(config, arguments.out, arguments.resume, ranks=ranks)
+        run.hooks = (*run.hooks, *guards(config))
         run.train()
         if run.terminated:
             if ranks.index == 0:
@@ -103,6 +110,11 @@ def _train(arguments: argparse.Namespace) -> None:
     if ranks.index == 0:
         result = {"run": str(arguments.out), "step": run.step, "validation": validation}
         _show(result, arguments.json, f"{arguments.out}: {run.step} steps, validation R@1 {validation['R@1']:.3f}")
+
+
+def _finetune(arguments: argparse.Namespace) -> None:
+    result, text = finetuning.run(arguments)
+    _show(result, arguments.json, text)
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:

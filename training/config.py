@@ -6,18 +6,29 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    Discriminator,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    Tag,
     ValidationError,
     field_validator,
     model_validator,
 )
 
-from model.config import PreprocessConfig, RecurrentTextConfig, Section, TextTransformerConfig, VisionConfig
+from model.config import (
+    ModelConfig,
+    PreprocessConfig,
+    RecurrentTextConfig,
+    Section,
+    TextTowerConfig,
+    TextTransformerConfig,
+    VisionConfig,
+)
 from model.errors import ParallaxError
+from model.folder import read_folder
 from training.data.section import ColumnsSection, Kind, StreamSection
 
 
@@ -87,6 +98,73 @@ class ModelSection(Section):
         return self
 
 
+class StartSection(Section):
+    """A model that is trained on: weights, architecture, tokenizer and preprocessing are those of its folder."""
+
+    start: Path = Field(description="model folder, as `python -m model import` or `training export` writes it")
+    name: str = Field(min_length=1, description="the name people see; that of the model in the folder, unless given")
+    card: str = Field("", description="Markdown for the model card: command, data, licences, limits")
+    architecture: ModelConfig = Field(description="read from the folder, and kept with the run")
+    preprocess: PreprocessConfig = Field(description="read from the folder, and kept with the run")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _the_folder_says_the_rest(cls, tree: Any) -> Any:
+        if not isinstance(tree, dict) or "architecture" in tree:  # a run's own record
+            return tree
+        others = sorted(tree.keys() - {"start", "name", "card"})
+        if others:
+            raise ValueError(f"the model is that of start = {str(tree['start'])!r}; take out {', '.join(others)}")
+        folder = read_folder(Path(tree["start"]))
+        return {"name": folder.config.name, "architecture": folder.config, "preprocess": folder.preprocess} | tree
+
+    @property
+    def embedding_dim(self) -> int:
+        """Size of the shared embedding."""
+        return self.architecture.embedding_dim
+
+    @property
+    def vision(self) -> VisionConfig:
+        """The image tower."""
+        return self.architecture.vision
+
+    @property
+    def text(self) -> TextTowerConfig:
+        """The text tower."""
+        return self.architecture.text
+
+
+FROM_SCRATCH, FROM_A_MODEL = "from scratch", "from a model"
+
+
+def _beginning(tree: Any) -> str:
+    started = "start" in tree if isinstance(tree, dict) else isinstance(tree, StartSection)
+    return FROM_A_MODEL if started else FROM_SCRATCH
+
+
+class GuardSection(Section):
+    """What ends a run that goes wrong, before a bad state takes the place of a good one."""
+
+    on: bool = Field(True, description="whether a run that goes wrong is ended")
+    other_loss: bool = Field(False, description="whether a model may go on with the loss that it was not trained with")
+    canary: Path | None = Field(
+        None,
+        description="data set in which forgetting shows: what the model can do already; data.validation unless set",
+    )
+    canary_every: PositiveInt | None = Field(
+        None, description="steps between canaries; with each validation unless set"
+    )
+    forgotten: float = Field(
+        0.3, gt=0, le=1, description="share of the canary's recall, of the start in a fine-tune, else of the best, lost"
+    )
+    patience: PositiveInt = Field(2, description="canaries in a row that have to show it; the run then ends")
+    uniformity: float = Field(
+        -0.02, lt=0, description="a batch's vectors have collapsed above it (Wang and Isola 2020); 0 is a single point"
+    )
+    logit_scale: tuple[PositiveFloat, PositiveFloat] = Field((1.0, 1000.0), description="between which it stays")
+    collapsed_steps: PositiveInt = Field(30, description="steps in a row that have to show a collapse")
+
+
 class OptimizerSection(Section):
     """Muon (Jordan et al. 2024) or AdamW (Loshchilov and Hutter 2019), and the course of the learning rate."""
 
@@ -139,8 +217,12 @@ class TrainingConfig(Section):
     keep_checkpoints: PositiveInt = Field(2, description="the newest checkpoints, which are kept")
     validate_every: PositiveInt = Field(400, description="steps between validations")
     data: DataSection
-    model: ModelSection
+    model: Annotated[
+        Annotated[ModelSection, Tag(FROM_SCRATCH)] | Annotated[StartSection, Tag(FROM_A_MODEL)],
+        Discriminator(_beginning),
+    ]
     optimizer: OptimizerSection
+    guard: GuardSection = GuardSection()
 
     @model_validator(mode="after")
     def _only_a_resnet_takes_any_size(self) -> "TrainingConfig":
@@ -178,7 +260,9 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> TrainingConfig:
     try:
         return TrainingConfig.model_validate(tree)
     except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
+        tags = (FROM_SCRATCH, FROM_A_MODEL)
+        places = [".".join(str(part) for part in fault["loc"] if part not in tags) for fault in error.errors()]
+        lines = [f"  {place}: {fault['msg']}" for place, fault in zip(places, error.errors(), strict=True)]
         raise ConfigError("\n".join([f"{path} cannot be used:", *lines])) from error
 
 

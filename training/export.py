@@ -1,6 +1,7 @@
 """From a run to the model folder that the service loads."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,12 @@ import torch
 from model.durable import write_atomic
 from model.export import export_onnx
 from model.folder import ModelFolder, write_folder
-from model.tokenizer import Tokenizer
 from training.config import TrainingConfig
 from training.evaluation.metrics import RANKS
 from training.loop.checkpoint import CheckpointError, load_checkpoint
 from training.loop.log import read_log
 from training.loop.run import CONFIG, CURVES, ENVIRONMENT, TOKENIZER
-from training.loop.start import model_config
+from training.loop.start import model_config, read_tokenizer
 
 
 def export_run(run: Path, model_dir: Path) -> ModelFolder:
@@ -23,13 +23,14 @@ def export_run(run: Path, model_dir: Path) -> ModelFolder:
     state = load_checkpoint(run)
     try:
         config = TrainingConfig.model_validate_json((run / CONFIG).read_bytes())
-        tokenizer = Tokenizer.read(run / TOKENIZER, config.model.text.context_length)
+        tokenizer = read_tokenizer(config, run / TOKENIZER)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{run} is not a run folder: {error}") from error
     weights = {name: value.contiguous().numpy() for name, value in _half(state["average"]).items()}
     card = _card(run, config, state)
     folder = write_folder(model_dir, model_config(config, tokenizer), config.model.preprocess, tokenizer, weights, card)
-    export_onnx(folder)
+    for note in export_onnx(folder)[1]:
+        print(note, file=sys.stderr)
     if (run / CURVES).is_file():
         write_atomic(model_dir / CURVES, (run / CURVES).read_bytes())
     return folder

@@ -1,7 +1,7 @@
 """Data sets of drawings that are small and few enough to be held in memory."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,10 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from model.config import PreprocessConfig
 from model.errors import PictureError
 from model.picture import decode
+from model.preprocess import resize
 from training.data.bad import BadSample, BadSamples, TooManyBad
 from training.data.example import DataError, Example
 from training.data.opening import open_data
@@ -58,11 +60,29 @@ def load_drawings(
     path: Path | Sequence[Path], size: int, columns: ColumnsSection, bad: BadSamples
 ) -> tuple[list[Example], Tensor]:
     """The samples of a data set whose pictures can be decoded, and these as `decode_pictures` gives them."""
+    return _load(path, columns, bad, lambda picture: _fitted(picture, size))
+
+
+def load_fitted(
+    path: Path | Sequence[Path], preprocess: PreprocessConfig, columns: ColumnsSection, bad: BadSamples
+) -> tuple[list[Example], Tensor]:
+    """The same, uint8 (n, 4, size, size), with every picture over white and fitted in as `preprocess` says."""
+
+    def fitted(picture: bytes) -> NDArray[np.uint8]:
+        opaque = resize(decode(picture).image, preprocess).convert("RGBA")
+        return np.asarray(opaque)
+
+    return _load(path, columns, bad, fitted)
+
+
+def _load(
+    path: Path | Sequence[Path], columns: ColumnsSection, bad: BadSamples, fit: Callable[[bytes], NDArray[np.uint8]]
+) -> tuple[list[Example], Tensor]:
     examples = read_examples(path, columns, bad)
     kept, pixels = [], []
     for number, example in enumerate(tqdm(examples, desc="decoding", unit="picture")):
         try:
-            pixels.append(_fitted(example.picture, size))
+            pixels.append(fit(example.picture))
             kept.append(example)
         except PictureError as error:
             bad.add(BadSample(f"number {number}, {example.label!r}", str(path), str(error)), was_good=True)

@@ -4,6 +4,7 @@
 """
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from model.durable import open_atomic
 from model.errors import ParallaxError
 
 FOLDER = "checkpoints"
+SUSPECT = ".suspect"
 _NAME = re.compile(r"step-(\d+)\.pt")
 
 
@@ -20,16 +22,29 @@ class CheckpointError(ParallaxError):
     """There is no checkpoint, or it cannot be read."""
 
 
-def save_checkpoint(run: Path, state: dict[str, Any], keep: int) -> None:
-    """Write the state after `state["step"]` steps, then let go of all checkpoints but the newest `keep`."""
+def save_checkpoint(run: Path, state: dict[str, Any], keep: int, good: Iterable[int] = ()) -> None:
+    """Write the state after `state["step"]` steps, then let go of all checkpoints but the newest `keep`.
+
+    What came after a step in `good` may yet turn out bad: the newest one up to each of them stays too.
+    """
     folder = run / FOLDER
     folder.mkdir(exist_ok=True)
     with open_atomic(folder / f"step-{state['step']:08}.pt") as file:
         torch.save(state, file)
-    for old in _checkpoints(run)[:-keep]:
-        old.unlink()
+    checkpoints = _checkpoints(run)
+    kept = {path for step in good for path in [path for path in checkpoints if _step(path) <= step][-1:]}
+    for old in checkpoints[:-keep]:
+        if old not in kept:
+            old.unlink()
     for unfinished in folder.glob(".*.tmp"):  # of a process that was killed while it wrote
         unfinished.unlink()
+
+
+def set_aside(run: Path, since: int) -> None:
+    """Rename the checkpoints of `since` steps and more to `*.suspect`: a run does not go on from them by itself."""
+    for path in _checkpoints(run):
+        if _step(path) >= since:
+            path.rename(path.with_name(f"{path.name}{SUSPECT}"))
 
 
 def latest(run: Path) -> Path | None:
@@ -52,5 +67,8 @@ def load_checkpoint(run: Path) -> dict[str, Any]:
 
 
 def _checkpoints(run: Path) -> list[Path]:
-    named = [(int(match[1]), path) for path in (run / FOLDER).glob("*.pt") if (match := _NAME.fullmatch(path.name))]
-    return [path for _, path in sorted(named)]
+    return sorted((path for path in (run / FOLDER).glob("*.pt") if _NAME.fullmatch(path.name)), key=_step)
+
+
+def _step(path: Path) -> int:
+    return int(path.stem.removeprefix("step-"))

@@ -15,7 +15,6 @@ from tqdm import tqdm
 from model.clip import CLIP
 from model.durable import write_atomic
 from model.errors import ParallaxError
-from model.tokenizer import Tokenizer
 from training.config import TrainingConfig
 from training.loop.checkpoint import latest, load_checkpoint, save_checkpoint
 from training.loop.curves import draw_curves
@@ -25,7 +24,7 @@ from training.loop.feed import open_feed
 from training.loop.hook import Hook
 from training.loop.log import LOG, Log
 from training.loop.ranks import ALONE, Ranks
-from training.loop.start import start_model, start_tokenizer
+from training.loop.start import read_tokenizer, resumed_model, start_model, start_tokenizer
 from training.loop.termination import Termination
 from training.loop.training import Training
 from training.loop.validation import Validation
@@ -65,13 +64,16 @@ class Run:
         captions, feed = open_feed(config, folder, ranks)
         if state is None:
             self.tokenizer = start_tokenizer(config, captions())
+            model = start_model(config, self.tokenizer)
         else:
-            self.tokenizer = Tokenizer.read(folder / TOKENIZER, config.model.text.context_length)
-        self.training = Training(start_model(config, self.tokenizer), config, self.device, ranks)
+            self.tokenizer = read_tokenizer(config, folder / TOKENIZER)
+            model = resumed_model(config, self.tokenizer, state)
+        self.training = Training(model, config, self.device, ranks)
         self.feed = feed(self.tokenizer)
         self.validation = Validation(config, {self.feed.size(0), config.model.preprocess.size})
         self.step, self.seconds = 0, 0.0
         self.terminated = False
+        self.good_steps: dict[str, int] = {}  # the last one whose state is known to be good, by who says so
         self._feed_state: dict[str, Any] = {}
         if state is not None:
             self.training.load(state)
@@ -156,7 +158,7 @@ class Run:
         own = {"step": self.step, "seconds": self.seconds, "feed": self._feed_state}
         state = own | self.training.state()
         if self._is_first:
-            save_checkpoint(self.folder, state, self.config.keep_checkpoints)
+            save_checkpoint(self.folder, state, self.config.keep_checkpoints, self.good_steps.values())
         self.ranks.meet()
 
     def _write_records(self) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from model.clip import CLIP
+from model.config import TextTransformerConfig
 from model.vit import ViT
 from training.config import TrainingConfig
 from training.data.batch import Batch
@@ -49,6 +50,8 @@ class Training:
 
     def __init__(self, model: CLIP, config: TrainingConfig, device: torch.device, ranks: Ranks) -> None:
         self._config, self._device, self._ranks = config, device, ranks
+        text = config.model.text
+        self._reads_padding = isinstance(text, TextTransformerConfig) and text.reads_padding
         sharded = config.shard and ranks.count > 1
         self.model = model.to(device)
         if not sharded:  # a part of a kernel has no such order
@@ -158,6 +161,8 @@ class Training:
         torch.manual_seed(seeds[number])
         ids, mask = chunks[number].ids.to(self._device), chunks[number].mask.to(self._device)
         with self._autocast():
+            if self._reads_padding:
+                return self.model.encode_text(ids, mask).float()
             return by_length(self.model.encode_text, ids, mask).float()
 
     def _autocast(self) -> torch.autocast:

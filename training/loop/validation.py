@@ -1,16 +1,17 @@
 """Validation in the course of a run: label → picture retrieval."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from model.clip import CLIP
 from model.tokenizer import Tokenizer
-from training.config import TrainingConfig
+from training.config import StartSection, TrainingConfig
 from training.data.bad import BadSamples
 from training.data.batches import normalise
-from training.data.drawings import load_drawings
+from training.data.drawings import load_drawings, load_fitted
 from training.data.example import Example
 from training.data.section import ColumnsSection
 from training.evaluation.metrics import first_ranks, summary
@@ -19,24 +20,34 @@ _CHUNK = 256
 
 
 class Validation:
-    """The validation pictures, uint8 (n, 4, S, S) for each of the sizes at which they may be asked for."""
+    """The validation pictures, uint8 (n, 4, S, S) for each of the sizes at which they may be asked for.
 
-    def __init__(self, config: TrainingConfig, sizes: set[int]) -> None:
+    For a model from a folder they are fitted in as it was trained to see them: stretched, cut or padded.
+    """
+
+    def __init__(self, config: TrainingConfig, sizes: set[int], data: Path | None = None) -> None:
+        """The pictures are those in `data`, or those of the configuration."""
         self._config = config
         self._examples: Sequence[Example] = ()
         self._drawings = {}
+        path = data or config.data.validation
         for size in sizes:  # which of the pictures can be decoded is the same at each
             bad = BadSamples(tolerated=config.data.bad_share)
-            self._examples, self._drawings[size] = load_drawings(config.data.validation, size, ColumnsSection(), bad)
+            if isinstance(config.model, StartSection):
+                preprocess = config.model.preprocess.model_copy(update={"size": size})
+                self._examples, self._drawings[size] = load_fitted(path, preprocess, ColumnsSection(), bad)
+            else:
+                self._examples, self._drawings[size] = load_drawings(path, size, ColumnsSection(), bad)
 
     @torch.no_grad()
     def measure(self, model: CLIP, tokenizer: Tokenizer, size: int, device: torch.device) -> dict[str, float]:
         """Recall and ranks of the pictures, over white, for one query a concept, its label."""
         labels = {example.concept: example.label for example in self._examples}
         ids, mask = (torch.from_numpy(array).to(device) for array in tokenizer.encode(list(labels.values())))
+        chunks = zip(ids.split(_CHUNK), mask.split(_CHUNK), strict=True)
         preprocess = self._config.model.preprocess
         with torch.autocast(device.type, torch.bfloat16, enabled=self._config.precision == "bfloat16"):
-            texts = model.encode_text(ids, mask)
+            texts = torch.cat([model.encode_text(*chunk) for chunk in chunks])
             pictures = [
                 model.encode_image(normalise(over_white(part.to(device)), preprocess))
                 for part in self._drawings[size].split(_CHUNK)

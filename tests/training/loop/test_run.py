@@ -285,7 +285,7 @@ def test_train_export_evaluate_by_command(recipe, tmp_path, capsys):
 def test_the_exported_model_is_the_averaged_one(config, tmp_path):
     run = Run(config, tmp_path / "run")
     run.train()
-    encoder = load(export_run(tmp_path / "run", tmp_path / "model").path)
+    encoder = load(export_run(tmp_path / "run", tmp_path / "model").path, runtime="torch")
     ids, mask = run.tokenizer.encode(["red apple"])
     with torch.no_grad():
         expected = run.average.encode_text(torch.from_numpy(ids), torch.from_numpy(mask)).numpy()

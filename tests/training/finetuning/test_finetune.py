@@ -1,0 +1,92 @@
+"""One command makes a model better at someone's pictures and says by how much; imported models are read exactly."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from model import load
+from tests.training.conftest import SAMPLE
+from tests.training.guard.test_guards import settings, trained
+from tests.training.loop.tiny import tiny_batch
+from training.__main__ import main
+from training.config import ConfigError, read_config
+from training.data.drawings import read_examples
+from training.finetuning.command import RECIPE
+from training.finetuning.split import split
+
+
+def write_pictures(folder: Path) -> Path:
+    """A folder of captioned pictures."""
+    folder.mkdir()
+    for number, example in enumerate(read_examples(SAMPLE / "train")):
+        (folder / f"{number}.png").write_bytes(example.picture)
+        (folder / f"{number}.txt").write_text(example.label)
+    return folder
+
+
+def test_one_command_from_a_model_and_pictures_to_a_better_model(recipe, tmp_path, capsys):
+    model = trained(recipe, tmp_path, "steps=10", "validate_every=10", "checkpoint_every=10")
+    pictures, out = write_pictures(tmp_path / "pictures"), tmp_path / "out"
+    keys = ["steps=60", "optimizer.learning_rate=3e-3", "optimizer.layer_decay=1.0", "precision=float32"]
+    command = ["finetune", str(model), str(pictures), "--out", str(out), "--canary", str(SAMPLE / "validation")]
+    capsys.readouterr()
+    assert main([*command, "--json", *settings(*keys, "validate_every=30", "threads=1")]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said == json.loads((out / "comparison.json").read_text())
+    assert load(out / "model").fingerprint == said["fingerprint"]
+    assert said["before"].keys() == said["after"].keys() == {"held-out", "canary"}
+    ways = [said[when]["held-out"]["text_to_picture"]["R@10"] for when in ("before", "after")]
+    assert ways[1] > ways[0]
+    assert "| held-out | text → picture |" in (out / "comparison.md").read_text()
+
+
+def test_a_split_is_one_of_pictures_and_loses_nothing(tmp_path):
+    """Each picture is in one part, by its bytes; what is said of it stays."""
+    examples = read_examples(SAMPLE / "train")
+    train, held_out = split(SAMPLE / "train", tmp_path, 0.3)
+    found = read_examples(train.folder) + read_examples(held_out.folder)
+    said = {e.picture: (e.label, e.captions, e.tags, e.concept, e.style, dict(e.labels)) for e in found}
+    assert said == {e.picture: (e.label, e.captions, e.tags, e.concept, e.style, dict(e.labels)) for e in examples}
+    assert train.pictures + held_out.pictures == len(examples)
+    parts = [{e.picture for e in read_examples(part.folder)} for part in (train, held_out)]
+    assert not parts[0] & parts[1]
+    again = split(SAMPLE / "train", tmp_path / "again", 0.3)
+    assert {e.picture for e in read_examples(again[1].folder)} == parts[1]
+
+
+def test_keys_of_a_new_model_beside_a_start_are_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"take out embedding_dim"):
+        read_config(RECIPE, ["model.embedding_dim=16"])
+    config = read_config(RECIPE)
+    again = type(config).model_validate_json(config.model_dump_json())
+    assert again == config, "a run's record reads as what it was"
+
+
+def test_a_tower_that_reads_its_padding_gets_all_of_it(tmp_path):
+    """SigLIP: cut to the longest of its group, a text would have another vector."""
+    from model.clip import CLIP
+    from model.config import ModelConfig
+    from training.loop.ranks import ALONE
+    from training.loop.training import Training
+
+    config = read_config(RECIPE, ["precision=float32", "loss=sigmoid", "guard.other_loss=true"])
+    tree = config.model.architecture.model_dump() | {"embedding_dim": 8, "logit_bias": True}
+    tree["vision"] = {"kind": "vit", "image_size": 16, "patch_size": 4, "width": 16, "layers": 1, "heads": 2}
+    tree["text"] = {"kind": "transformer", "width": 16, "layers": 2, "heads": 2, "vocab_size": 40, "context_length": 8}
+    tree["text"] |= {"attends_padding": True, "pooling": "last"}
+    tree["tokenization"] = {"padding": "context"}
+    architecture = ModelConfig.model_validate(tree)
+    model_section = config.model.model_copy(update={"architecture": architecture})
+    config = config.model_copy(update={"model": model_section})
+    training = Training(CLIP(architecture), config, torch.device("cpu"), ALONE)
+    batch = tiny_batch()
+    seen = {}
+
+    def watch(losses, images, texts) -> None:
+        seen["texts"] = texts
+
+    expected = training.model.encode_text(batch.ids, batch.mask).detach()
+    training.step(0, batch, watch)
+    torch.testing.assert_close(seen["texts"], expected, rtol=0, atol=1e-6)
