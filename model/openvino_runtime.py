@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,7 +41,7 @@ class Tower:
     """An exported graph, compiled in the precision that is stated in it. Threads take turns."""
 
     def __init__(self, source: Path | bytes, threads: int = 0) -> None:
-        core = openvino.Core()
+        core = _core()
         model = core.read_model(source)
         self.stated: Mapping[str, str] = _stated(model)
         precision = _PRECISIONS[self.stated.get("precision", FLOAT32.name)]
@@ -63,6 +64,13 @@ class Tower:
         ready = {name: np.ascontiguousarray(array) for name, array in inputs.items() if name in self._inputs}
         with self._turn:
             return np.array(self._request.infer(ready, share_inputs=True, share_outputs=True)["vectors"])
+
+
+@functools.cache
+def _core() -> openvino.Core:
+    """The process's only one, never freed: freed in the order they were made, two leave the thread that made them
+    a signal stack that is unmapped, and its next signal kills the process."""
+    return openvino.Core()
 
 
 def _stated(model: openvino.Model) -> dict[str, str]:

@@ -134,6 +134,19 @@ def test_an_exported_model_needs_no_torch(exported):
 
 
 @pytest.mark.parametrize("exported", [("vit-clip", "clip")], indirect=True, ids=["vit-clip-and-clip"])
+def test_signals_are_survived_after_models_were_let_go(exported):
+    """Freed in the order they were made, two runtimes of the library once left a signal stack that was unmapped."""
+    code = (
+        "import gc, signal, sys\n"
+        "from model import load\n"
+        "for _ in range(2): load(sys.argv[1], 'onnx', threads=1); gc.collect()\n"
+        "signal.signal(signal.SIGUSR1, lambda *_: print('handled'))\n"
+        "signal.raise_signal(signal.SIGUSR1)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(exported)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "handled\n")
+
+
 def test_info_says_what_a_person_needs(exported, capsys):
     assert main(["info", str(exported), "--json"]) == 0
     said = json.loads(capsys.readouterr().out)

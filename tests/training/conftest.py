@@ -66,9 +66,3 @@ def config(recipe: Path) -> TrainingConfig:
     from training.config import read_config
 
     return read_config(recipe)
-
-
-@pytest.fixture(autouse=True)
-def _memory_as_it_is(monkeypatch):
-    """A command sets up the allocator of its process before anything else; here other threads are at work by then."""
-    monkeypatch.setattr("training.loop.allocator.keep_freed_memory", lambda: None)
