@@ -11,7 +11,8 @@ from model.calibration import Judge, Uncalibrated, read_calibration
 from model.config import TextConfig
 from model.folder import ModelFolder
 from model.lengths import batches_by_length, padded
-from model.preprocess import preprocess
+from model.picture import Picture
+from model.preprocess import preprocess, side_needed
 
 _BATCH = 64
 _WINDOW = 1024
@@ -50,9 +51,14 @@ class Encoder:
         fitted = read_calibration(folder.path, folder.fingerprint)
         self.calibration: Judge = fitted or Uncalibrated(runtime.logit_scale, runtime.logit_bias)
 
-    def preprocess(self, image: Image.Image) -> NDArray[np.float32]:
+    @property
+    def side_needed(self) -> int:
+        """Pixels of either side that a picture is to be decoded to (`model.picture.decode`), at the least."""
+        return side_needed(self._folder.preprocess)
+
+    def preprocess(self, picture: Image.Image | Picture) -> NDArray[np.float32]:
         """One picture of any mode and size → one row (3, S, S) of a batch; pure, so threads may share it."""
-        return preprocess(image, self._folder.preprocess)
+        return preprocess(picture, self._folder.preprocess)
 
     def encode_pixels(self, rows: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         """Rows from `preprocess` → float32 (n, dim), unit length."""

@@ -4,6 +4,9 @@ Formats are an allow-list: Pillow reads many more, but some of those run other p
 is checked on the header, before any pixel is decoded. A file that is cut off is an error, never a picture with a grey
 end. Colours are those of the embedded profile, as sRGB; without one, or with one that is broken, samples are sRGB.
 Broken metadata never lose the picture.
+
+A model sees some hundred pixels of a side, a camera makes thousands. So a picture can be decoded to fewer: a JPEG by
+its decoder, which leaves out the frequencies that are too high, others by the mean of blocks once they are decoded.
 """
 
 from __future__ import annotations
@@ -51,6 +54,8 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_LYING = frozenset({5, 6, 7, 8})
+"""Orientations that turn rows into columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,32 +69,26 @@ class Picture:
     format: str
     content_type: str
     width: int
+    """Of the file's picture, as `height` is. `image` and `drawn` have as many pixels, or fewer if they are reduced."""
     height: int
+    box: tuple[float, float, float, float]
+    """Left, top, right and bottom of the picture in `image`: all of it, but that a reduction may end within a pixel."""
 
 
 def decode(data: bytes, *, max_pixels: int = 100_000_000, at_least: int | None = None) -> Picture:
     """Decode one picture; of an animation its first frame.
 
-    With `at_least`, a JPEG comes at a half, a quarter or an eighth of its size, in a fraction of the time, as long as
-    neither side falls below that many pixels.
+    With `at_least` it is reduced, by a whole number, so that neither side falls below that many pixels: in a
+    fraction of the time and memory if it is a JPEG.
 
     Raises EmptyPicture, UnsupportedPicture, BrokenPicture or TooManyPixels, each with a sentence for a person.
     """
     if not data:
         raise EmptyPicture("The file is empty.")
-    name, drawn = _read(data, max_pixels, at_least)
-    return Picture(
-        image=to_rgb(drawn),
-        drawn=drawn,
-        format=name,
-        content_type=CONTENT_TYPES[name],
-        width=drawn.width,
-        height=drawn.height,
-    )
+    return _read(data, max_pixels, at_least)
 
 
-def _read(data: bytes, max_pixels: int, at_least: int | None) -> tuple[str, Image.Image]:
-    """Format name, and the upright picture: RGBA where it has transparency, otherwise RGB."""
+def _read(data: bytes, max_pixels: int, at_least: int | None) -> Picture:
     try:
         return _opened(data, max_pixels, at_least)
     except (BrokenPicture, UnsupportedPicture):  # it may be the metadata that are broken
@@ -99,7 +98,7 @@ def _read(data: bytes, max_pixels: int, at_least: int | None) -> tuple[str, Imag
         raise
 
 
-def _opened(data: bytes, max_pixels: int, at_least: int | None) -> tuple[str, Image.Image]:
+def _opened(data: bytes, max_pixels: int, at_least: int | None) -> Picture:
     try:
         opened = Image.open(io.BytesIO(data), formats=tuple(CONTENT_TYPES))
     except UnidentifiedImageError:
@@ -112,13 +111,30 @@ def _opened(data: bytes, max_pixels: int, at_least: int | None) -> tuple[str, Im
         # A JPEG of a phone may hold several pictures; Pillow then calls it MPO. Browsers show the first one, as a JPEG.
         name = "JPEG" if opened.format == "MPO" else str(opened.format)
         _check_size(opened.width, opened.height, max_pixels)
+        width, height = opened.size
         try:
-            if at_least is not None:
-                opened.draft(None, (at_least, at_least))
+            drafted = None if at_least is None else opened.draft(None, (at_least, at_least))
+            factor = width / drafted[1][2] if drafted else 1
             opened.load()
-            return name, _upright(_flat(in_srgb(opened)), _orientation(opened))
+            drawn = _flat(in_srgb(opened))
+            if at_least is not None and not drafted and min(width, height) >= 2 * at_least:
+                factor = min(width, height) // at_least
+                drawn = drawn.reduce(factor)
+            orientation = _orientation(opened)
+            drawn, box = _upright(drawn, orientation), _box(drawn.size, (width / factor, height / factor), orientation)
         except Exception as error:
             raise BrokenPicture(f"The {name} picture is damaged or cut off: {_reason(error)}.") from error
+    if orientation in _LYING:
+        width, height = height, width
+    return Picture(
+        image=to_rgb(drawn),
+        drawn=drawn,
+        format=name,
+        content_type=CONTENT_TYPES[name],
+        width=width,
+        height=height,
+        box=box,
+    )
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -161,6 +177,17 @@ def _upright(image: Image.Image, orientation: int) -> Image.Image:
     upright = image if turn is None else image.transpose(turn)
     upright.info = {}  # Pillow keeps the EXIF there, and a later reader would turn the picture a second time
     return upright
+
+
+def _box(size: tuple[int, int], kept: tuple[float, float], orientation: int) -> tuple[float, float, float, float]:
+    """Where the `kept` part, right and below of the left upper corner, is once the picture of this size is upright."""
+    right, bottom = (side - part for side, part in zip(size, kept, strict=True))
+    width, height = kept
+    if orientation in _LYING:
+        right, bottom, width, height = bottom, right, height, width
+    left = right if orientation in (2, 3, 6, 7) else 0.0
+    top = bottom if orientation in (3, 4, 7, 8) else 0.0
+    return left, top, left + width, top + height
 
 
 def _orientation(image: Image.Image) -> int:

@@ -25,7 +25,7 @@ from app.inference.relevance import BACKGROUND, judge_of
 from app.records.metadata import Metadata, patched
 from app.records.record import EVERY, Condition, Record, Vector, Vectors
 from app.storage.folder import DataFolder
-from app.storage.originals import thumbnail
+from app.storage.originals import THUMBNAIL_SIDE, thumbnail
 from model.errors import ParallaxError
 from model.picture import Picture, decode
 
@@ -119,7 +119,7 @@ class Gallery:
         small = originals.read_thumbnail(record.sha256)
         if small is None:
             with self._query_slots:
-                small = thumbnail(self._decode(self._store.original(record)).drawn)
+                small = thumbnail(self._decode(self._store.original(record)))
             originals.write_thumbnail(record.sha256, small)
         return small
 
@@ -255,12 +255,13 @@ class Gallery:
     # Decoding
 
     def _decode(self, data: bytes) -> Picture:
-        return decode(data, max_pixels=self._max_pixels)
+        """As large as the model and the thumbnail need it, and always the same, so that a picture finds itself."""
+        return decode(data, max_pixels=self._max_pixels, at_least=max(self.encoder.side_needed, THUMBNAIL_SIDE))
 
     def _row(self, data: bytes) -> Row:
         """A picture to search with, on its way to the model."""
         with self._query_slots:
-            return self.encoder.preprocess(self._decode(data).image)
+            return self.encoder.preprocess(self._decode(data))
 
     def _kept(self, image_id: str) -> Vector | bytes:
         """The vector of a picture that is here, or its bytes if this model has not encoded it. Raises NotFound."""

@@ -122,8 +122,8 @@ class Intake:
             created_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             metadata=upload.metadata,
         )
-        vector = self._lane.upload(self._encoder.preprocess(picture.image))
-        small = thumbnail(picture.drawn)
+        vector = self._lane.upload(self._encoder.preprocess(picture))
+        small = thumbnail(picture)
         staged = self._store.originals.stage(sha256, upload.data)
         return _Prepared(entry, vector, small, staged, named=upload.id is not None)
 
@@ -151,7 +151,7 @@ class Intake:
             failed: Future[Vector] = Future()
             failed.set_exception(error)
             return failed
-        return self._lane.upload(self._encoder.preprocess(picture.image))
+        return self._lane.upload(self._encoder.preprocess(picture))
 
 
 def _check_id(image_id: str) -> None:

@@ -19,12 +19,12 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from app.admission.claim import claimed
 from app.errors import EncoderFault
 from app.operations import metrics
 from app.records.record import Vector, Vectors
+from model.picture import Picture
 
 Row = NDArray[Any]
 """One picture, preprocessed: one row of a batch."""
@@ -45,7 +45,9 @@ class Encoder(Protocol):
     def logit_scale(self) -> float: ...
     @property
     def logit_bias(self) -> float: ...
-    def preprocess(self, image: Image.Image) -> Row: ...
+    @property
+    def side_needed(self) -> int: ...
+    def preprocess(self, picture: Picture) -> Row: ...
     def encode_pixels(self, batch: Sequence[Row]) -> Vectors: ...
     def encode_texts(self, texts: Sequence[str]) -> Vectors: ...
 

@@ -19,6 +19,7 @@ from PIL import Image
 from app.storage.disk import file_errors
 from app.storage.folder import Layout
 from model.durable import sync_folder, write_synced
+from model.picture import Picture
 
 THUMBNAIL_SIDE = 256
 _SHA256 = re.compile("[0-9a-f]{64}")
@@ -166,12 +167,14 @@ def _unlink(path: Path) -> bool:
     return True
 
 
-def thumbnail(drawn: Image.Image) -> bytes:
-    """A picture (RGB or RGBA) as a WebP that fits into a square of 256 pixels; smaller ones keep their size."""
-    scale = THUMBNAIL_SIDE / max(drawn.width, drawn.height)
+def thumbnail(picture: Picture) -> bytes:
+    """A picture as a WebP that fits into a square of 256 pixels; smaller ones keep their size."""
+    drawn = picture.drawn
+    scale = THUMBNAIL_SIDE / max(picture.width, picture.height)
     if scale < 1:
-        size = (max(1, round(drawn.width * scale)), max(1, round(drawn.height * scale)))
-        drawn = drawn.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+        size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+        # Lanczos takes more than twice the time, and nobody sees the difference at this size.
+        drawn = drawn.resize(size, Image.Resampling.HAMMING, picture.box, reducing_gap=3.0)
     webp = io.BytesIO()
     drawn.save(webp, "WEBP", quality=82, method=2)  # method 4 takes twice the time for a sixth less
     return webp.getvalue()

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from model.picture import Picture
+
 COLOURS = {
     "red": (220, 30, 30),
     "green": (30, 180, 60),
@@ -29,7 +31,10 @@ class ColourEncoder:
     def __init__(self, fingerprint: str = "c0105") -> None:
         self.fingerprint = fingerprint
 
-    def preprocess(self, image: Image.Image) -> NDArray[np.uint8]:
+    side_needed = 16
+
+    def preprocess(self, picture: Picture | Image.Image) -> NDArray[np.uint8]:
+        image = picture.image if isinstance(picture, Picture) else picture
         return np.asarray(image.convert("RGB").resize((16, 16), Image.Resampling.BOX))
 
     def encode_pixels(self, batch: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:

@@ -16,7 +16,8 @@ from PIL import Image
 from app.commands.serve import serve
 from app.settings import Settings
 from model.config import PreprocessConfig
-from model.preprocess import preprocess
+from model.picture import Picture
+from model.preprocess import preprocess, side_needed
 
 MAX_PIXELS = 4_000_000
 CONFIG = PreprocessConfig(size=32, image_mean=(0.5, 0.5, 0.5), image_std=(0.25, 0.25, 0.25))
@@ -33,8 +34,10 @@ class PixelEncoder:
     def __init__(self) -> None:
         self._turn = np.random.default_rng(0).normal(size=(3 * CONFIG.size**2, self.dim)).astype(np.float32)
 
-    def preprocess(self, image: Image.Image) -> NDArray[np.float32]:
-        return preprocess(image, CONFIG)
+    side_needed = side_needed(CONFIG)
+
+    def preprocess(self, picture: Picture | Image.Image) -> NDArray[np.float32]:
+        return preprocess(picture, CONFIG)
 
     def encode_pixels(self, batch: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         vectors = np.stack([(row.ravel() + 0.01) @ self._turn for row in batch])  # one by one: the same in any batch

@@ -167,9 +167,9 @@ def test_when_the_queue_is_full_the_rest_is_refused_and_the_queue_recovers(setti
 def test_decoding_happens_once_for_each_upload(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: list[bytes] = []
 
-    def counted(data: bytes, *, max_pixels: int) -> Picture:
+    def counted(data: bytes, *, max_pixels: int, at_least: int) -> Picture:
         decoded.append(data)
-        return decode(data, max_pixels=max_pixels)
+        return decode(data, max_pixels=max_pixels, at_least=at_least)
 
     monkeypatch.setattr(gallery, "decode", counted)
     image = add(client, plain("red"))
