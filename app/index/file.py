@@ -60,6 +60,7 @@ class Measures(BaseModel):
     candidates: int = Field(ge=1)
     recall: float = Field(ge=0, le=1)
     measured_on: int = Field(ge=1)
+    measured_with: int = Field(0, ge=0)
     probes_at_first: int = Field(ge=1)
 
     @classmethod

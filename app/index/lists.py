@@ -68,6 +68,8 @@ class Lists:
     """The share of the ten nearest that is found, as it was measured."""
     measured_on: int = 0
     """Rows, when that was."""
+    measured_with: int = 0
+    """Queries that were asked before."""
     probes_at_first: int = 0
     """As measured when the centroids were new; more of them later mean that these no longer fit."""
 

@@ -14,6 +14,7 @@ import numpy as np
 from app.errors import IndexUnfit, NotReady, StorageError
 from app.index.exact import Index, is_large
 from app.index.file import IndexFile, Stamp
+from app.index.recall import MOST_ASKED
 from app.index.rows import MappedRows
 from app.index.selection import Selected
 from app.index.timeline import Timeline
@@ -27,8 +28,6 @@ from app.storage.snapshot import Snapshot, State
 _TRIES = 3
 _UNIT_LENGTH = 1e-2
 """How far from 1 the length of a vector may be; rounding to 16 bits is well within."""
-_REMEMBERED = 512
-"""Queries that were asked lately, which recall is measured with."""
 TARGET_RECALL = 0.98
 """Where nobody sets another."""
 
@@ -67,10 +66,8 @@ class LiveIndex:
         self._missed: list[tuple[int, list[int], list[tuple[int, Vector]]]] | None = None
         """(changes, removed, added) since the index began to be made."""
         self._selected = Selected()
-        self._asked: deque[Vector] = deque(maxlen=_REMEMBERED)
-        self._upkeep = Upkeep(
-            file.folder, target_recall, begin=self._begin, finish=self._finish, asked=self._asked_lately
-        )
+        self._asked: deque[Vector] = deque(maxlen=MOST_ASKED)
+        self._upkeep = Upkeep(file.folder, target_recall, begin=self._begin, finish=self._finish, asked=self._asked)
         self._improving: _Improving | None = None
         self._file_may_fit = True
         self._file_is_latest = True
@@ -105,7 +102,7 @@ class LiveIndex:
                     index = self._opened().at(records.state.changes)
                     if index is None:
                         index = self._made_anew(records)
-            yield View(records, index, self._asked, self._selected)
+            yield View(records, index, self._remember, self._selected)
 
     def check(self) -> None:
         """Raises NotReady, before a search does work for nothing."""
@@ -266,10 +263,10 @@ class LiveIndex:
             self._file_is_latest = False
             self._upkeep.wake(timeline.latest)
 
-    def _asked_lately(self) -> Vectors:
-        """(n, dim)."""
-        asked = [*self._asked]
-        return np.stack(asked) if asked else np.empty((0, self._dim), np.float32)
+    def _remember(self, query: Vector) -> None:
+        self._asked.append(query)
+        if self._timeline is not None:
+            self._upkeep.wake(self._timeline.latest)
 
     def wait_for_upkeep(self) -> None:
         """Until the index needs no improvement."""

@@ -21,8 +21,8 @@ NEAREST = 10
 """Results that recall is about."""
 _QUERIES = 192
 """Of each kind, at most."""
-_FEWEST_ASKED = 16
-"""Queries that were asked, below which they say nothing."""
+FEWEST_ASKED, MOST_ASKED = 16, 2 * _QUERIES
+"""Queries that were asked: fewer say nothing, and more are not needed."""
 _BATCH = 16_384
 _EQUAL = 1e-6
 _STEPS = (40, 56, 80, 112, 160, 224, 320, 448, 640, 896, 1280, 1792, 2560)
@@ -52,14 +52,17 @@ def measured(index: Index, lists: Lists, asked: Vectors, target: float) -> Lists
 
     `asked` (n, dim) are queries of the past. This reads every vector once.
     """
-    kinds = [_of_collection(index, lists), *([_those(index, asked)] if len(asked) >= _FEWEST_ASKED else [])]
+    asked = asked[-MOST_ASKED:] if len(asked) >= FEWEST_ASKED else asked[:0]
+    kinds = [_of_collection(index, lists), *([_those(index, asked)] if len(asked) else [])]
     for steps in (_STEPS, _MORE_STEPS):
         curves = _curves(index, lists, [kind.half(0) for kind in kinds], steps)
         for wanted in (target + (1 - target) / 4, target + (1 - target) / 2, target + (1 - target) * 3 / 4):
             best = _cheapest(lists, curves, steps, wanted)
             if best is None:
                 break
-            tuned = replace(lists, probes=best[0], candidates=best[1], measured_on=lists.covered)
+            tuned = replace(
+                lists, probes=best[0], candidates=best[1], measured_on=lists.covered, measured_with=len(asked)
+            )
             recall = min(_recall(index, tuned, kind.half(1)) for kind in kinds)
             if recall >= target:
                 if lists.seconds(*best) > _WORTH * lists.seconds_exact():
@@ -76,8 +79,7 @@ def _of_collection(index: Index, lists: Lists) -> _Queries:
 
 
 def _those(index: Index, asked: Vectors) -> _Queries:
-    latest = asked[-2 * _QUERIES :]
-    return _compared(index, latest, np.full(len(latest), -1))
+    return _compared(index, asked, np.full(len(asked), -1))
 
 
 def _compared(index: Index, queries: Vectors, own: NDArray[np.int64]) -> _Queries:

@@ -8,18 +8,18 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import faiss
 import numpy as np
 
 from app.index.exact import Index
-from app.index.lists import Stopped, trained
-from app.index.recall import measured
+from app.index.lists import Lists, Stopped, trained
+from app.index.recall import FEWEST_ASKED, MOST_ASKED, measured
 from app.index.rows import MappedRows
 from app.operations import metrics
-from app.records.record import Vectors
+from app.records.record import Vector
 
 _LARGEST_TAIL = 2048
 """Rows that no list covers, which every search compares with."""
@@ -28,6 +28,8 @@ _MUCH_MORE = 1.5
 """Times the rows that the lists were learned from."""
 _SOME_MORE = 1.1
 """Times the rows that the recall was measured on."""
+_MANY_MORE = 4
+"""Times the queries that it was measured with."""
 _UNFIT = 4
 """Times as many probes as at first, and the centroids are no longer those of the collection."""
 _BATCH = 16_384
@@ -38,7 +40,10 @@ Work = Callable[[Index], Index]
 
 
 class Upkeep:
-    """Of one index. `begin` gives it as it is, and `finish` takes what was made of it, or None if nothing was."""
+    """Of one index. `begin` gives it as it is, and `finish` takes what was made of it, or None if nothing was.
+
+    `asked` are the latest queries, which others add to meanwhile.
+    """
 
     def __init__(
         self,
@@ -47,7 +52,7 @@ class Upkeep:
         *,
         begin: Callable[[], Index | None],
         finish: Callable[[Index | None], None],
-        asked: Callable[[], Vectors],
+        asked: Collection[Vector],
     ) -> None:
         self._folder, self._target = folder, target
         self._begin, self._finish, self._asked = begin, finish, asked
@@ -114,7 +119,10 @@ class Upkeep:
         removed, unfit = count - len(index), lists.probes > _UNFIT * lists.probes_at_first
         if removed > _MOST_REMOVED * count or count > _MUCH_MORE * lists.trained_on or unfit:
             return self._learned
-        return self._taken_in if count - lists.covered > _LARGEST_TAIL else None
+        if count - lists.covered > _LARGEST_TAIL:
+            return self._taken_in
+        asked = min(len(self._asked), MOST_ASKED)
+        return self._measured_again if asked >= max(FEWEST_ASKED, _MANY_MORE * lists.measured_with) else None
 
     def _learned(self, index: Index) -> Index:
         """With new lists, in a file, without what was removed."""
@@ -123,15 +131,8 @@ class Upkeep:
             return index.with_lists(None)
         rows, count, _ = index.rows
         log.info("the index learns lists for %s vectors", f"{count:,}")
-        lists = measured(index, trained(rows.vectors[:count], self._stop), self._asked(), self._target)
-        rows.release()
+        lists = self._measured(index, trained(rows.vectors[:count], self._stop))
         metrics.INDEX_TRAININGS.inc()
-        if lists is None:
-            self._not_worth_it_below = 2 * len(index)
-            log.info("no lists reach a recall of %g in half of the time; every vector is compared", self._target)
-        else:
-            told = f"{lists.recall:.3f} with {lists.probes} of {lists.count} lists and {lists.candidates} candidates"
-            log.info("the index is searched by lists: recall %s", told)
         return index.with_lists(lists)
 
     def _in_file(self, index: Index) -> Index:
@@ -152,9 +153,23 @@ class Upkeep:
         assert index.lists is not None
         rows, count, _ = index.rows
         lists = index.lists.extended(rows.vectors[index.lists.covered : count])
-        if lists.covered > _SOME_MORE * lists.measured_on:
-            again = measured(index, lists, self._asked(), self._target)
-            if again is None:
-                self._not_worth_it_below = 2 * len(index)
-            return index.with_lists(again)
-        return index.with_lists(lists)
+        index = index.with_lists(lists)
+        return self._measured_again(index) if lists.covered > _SOME_MORE * lists.measured_on else index
+
+    def _measured_again(self, index: Index) -> Index:
+        """With lists that look as far as it takes now: there are more vectors, or more is known of what is asked."""
+        assert index.lists is not None
+        return index.with_lists(self._measured(index, index.lists))
+
+    def _measured(self, index: Index, lists: Lists) -> Lists | None:
+        asked = [*self._asked]
+        queries = np.stack(asked) if asked else np.empty((0, index.dim), np.float32)
+        found = measured(index, lists, queries, self._target)
+        index.rows[0].release()
+        if found is None:
+            self._not_worth_it_below = 2 * len(index)
+            log.info("no lists reach a recall of %g in half of the time; every vector is compared", self._target)
+        else:
+            told = f"{found.recall:.3f} with {found.probes} of {found.count} lists and {found.candidates} candidates"
+            log.info("the index is searched by lists: recall %s", told)
+        return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.index.exact import Index
@@ -36,8 +36,8 @@ class View:
 
     records: Snapshot
     index: Index
-    asked: deque[Vector]
-    """Where the index learns what is asked."""
+    remember: Callable[[Vector], None]
+    """How the index learns what is asked."""
     selected: Selected
 
     def keys(self, condition: Condition) -> Keys | None:
@@ -48,7 +48,7 @@ class View:
         """The pictures nearest to a vector, among `keys` if given, best first, leaving out the first `offset`."""
         with metrics.SEARCH_SECONDS.time():
             found = self.index.find(vector, offset + limit, keys)
-        self.asked.append(vector)
+        self.remember(vector)
         nearest = found.hits[offset:]
         records = self.records.by_keys([key for key, _ in nearest])
         recall = None if found.exact or self.index.lists is None else self.index.lists.recall

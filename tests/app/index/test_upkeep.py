@@ -90,6 +90,29 @@ def test_a_collection_that_grows_and_changes_is_searched_by_lists_that_follow_it
     assert_sound(tmp_path)
 
 
+def test_recall_is_measured_again_once_more_is_known_of_what_is_asked(tmp_path: Path) -> None:
+    with opened_store(tmp_path) as store:
+        fill(store, 1, COUNT)
+        lists = lists_of(store)
+        assert lists is not None
+        assert lists.measured_with == 0, "nothing was asked yet"
+        for number in range(15):
+            store.nearest(vector(5000 + number), 1)
+        assert lists_of(store) is lists, "so few say nothing"
+        store.nearest(vector(6000), 1)
+        again = lists_of(store)
+        assert again is not None
+        assert (again.measured_with, again.trained_on) == (16, lists.trained_on)
+        for number in range(20):
+            store.nearest(vector(7000 + number), 1)
+        assert lists_of(store) is again, "twice as many say no more"
+    assert_sound(tmp_path)
+    with opened_store(tmp_path) as store:
+        loaded = lists_of(store)
+        assert loaded is not None
+        assert loaded.measured_with == 16
+
+
 def test_what_many_removed_leave_is_closed_up(tmp_path: Path) -> None:
     with opened_store(tmp_path) as store:
         fill(store, 1, COUNT)
