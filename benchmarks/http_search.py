@@ -1,8 +1,9 @@
 """`python -m benchmarks.http_search`: searches by words over HTTP, beside clip-retrieval's back end.
 
-Both sides hold the same vectors, serve the same model and answer the same queries, each asked once, so that no cache
-has the answer; they take turns within one run. clip-retrieval chooses its index itself, with its own command. What it
-cannot load, the shipped model, is measured on our side alone. The first run makes the collections, which takes minutes.
+Both sides hold the same vectors, serve the shipped model and answer the same queries, each asked once, so that no cache
+has the answer; they take turns within one run. clip-retrieval does not know the form of the model: it is given ours, as
+modules of torch. It chooses its index itself, with its own command. The first run makes the collections, which takes a
+minute or two.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from benchmarks.serving.collection import collection, queries, write_data_folder
 from benchmarks.serving.server import Server, parallax
 from model import load
 
+RESULT = Path(__file__).parent / "results" / "http_search.json"
 PACKAGES = ("clip-retrieval", "faiss-cpu", "fastapi", "numpy", "openvino", "torch", "uvicorn")
 FOLDER = Path("runs/benchmarks/http_search")
 COUNT = 100_000
@@ -41,7 +43,7 @@ CACHED = 50
 """Queries that are asked again and again, to see what a cache makes of them."""
 JUDGED, NEAREST = 100, 10
 OURS, THEIRS = "parallax", "clip-retrieval"
-MODELS = {"small": "as large as the shipped one's", "vit-b-32": "ViT-B/32's"}
+WARM_UP_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,6 @@ class Sizes:
 class Row:
     """One side under one load: the median of the rounds, and the least and the most of them."""
 
-    model: str
     side: str
     clients: int
     cached: bool
@@ -69,7 +70,7 @@ class Row:
     per_second: tuple[float, float, float]
 
 
-def row(model: str, side: str, rounds: Sequence[Load], *, cached: bool = False) -> Row:
+def row(side: str, rounds: Sequence[Load], *, cached: bool = False) -> Row:
     """Rounds of the same load as one."""
 
     def over(read: Callable[[Load], float]) -> tuple[float, float, float]:
@@ -77,7 +78,6 @@ def row(model: str, side: str, rounds: Sequence[Load], *, cached: bool = False) 
         return min(values), statistics.median(values), max(values)
 
     return Row(
-        model=model,
         side=side,
         clients=rounds[0].clients,
         cached=cached,
@@ -89,27 +89,25 @@ def row(model: str, side: str, rounds: Sequence[Load], *, cached: bool = False) 
     )
 
 
-def made(folder: Path, model: Path, count: int, *, peer: bool) -> Encoder:
-    """The model; its collection, and the peer's index of it, are made unless they are there."""
-    encoder = load(model, runtime="onnx")
+def made(folder: Path, encoder: Encoder, count: int) -> None:
+    """Make the collection, and the peer's index of it, unless they are there."""
     stamp = folder / "made-from"
     wanted = f"{encoder.fingerprint} {count}"
-    if not stamp.is_file() or stamp.read_text("ascii") != wanted:
-        print(f"making {folder}", file=sys.stderr)
-        for name in ("data", "peer"):
-            shutil.rmtree(folder / name, ignore_errors=True)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_data_folder(folder / "data", encoder, collection(encoder, count))
-        if peer:
-            clip_retrieval.build(folder / "peer", collection(encoder, count))
-        stamp.write_text(wanted, "ascii")
-    return encoder
+    if stamp.is_file() and stamp.read_text("ascii") == wanted:
+        return
+    print(f"making {folder}", file=sys.stderr)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    write_data_folder(folder / "data", encoder, collection(encoder, count))
+    clip_retrieval.build(folder / "peer", collection(encoder, count))
+    stamp.write_text(wanted, "ascii")
 
 
-def measure(model: str, servers: Mapping[str, Server], sizes: Sizes) -> Iterator[Row]:
+def measure(servers: Mapping[str, Server], sizes: Sizes) -> Iterator[Row]:
     """The sides in turns, round by round; then ours on queries that come again."""
     for server in servers.values():
         server.wait_until_idle()
+    warm_up(servers)
     for clients in CLIENTS:
         rounds: dict[str, list[Load]] = {side: [] for side in servers}
         for number in range(sizes.rounds):
@@ -117,12 +115,19 @@ def measure(model: str, servers: Mapping[str, Server], sizes: Sizes) -> Iterator
             for side in sides:
                 load = ask(servers[side].port, side, clients, sizes.seconds, seed=1000 * clients + number)
                 rounds[side].append(load)
-        yield from (row(model, side, loads) for side, loads in rounds.items())
+        yield from (row(side, loads) for side, loads in rounds.items())
         again = [
             ask(servers[OURS].port, OURS, clients, sizes.seconds, seed=number, distinct=CACHED)
             for number in range(sizes.rounds)
         ]
-        yield row(model, OURS, again, cached=True)
+        yield row(OURS, again, cached=True)
+
+
+def warm_up(servers: Mapping[str, Server]) -> None:
+    """Let both sides answer for a while, and ours tune its lists to what is asked, as it does on its first day."""
+    for side, server in servers.items():
+        ask(server.port, side, 1, WARM_UP_SECONDS, seed=1)
+        server.wait_until_idle()
 
 
 def recalls(encoder: Encoder, servers: Mapping[str, Server], vectors: Vectors) -> dict[str, float]:
@@ -155,123 +160,92 @@ def _json(url: str, body: bytes | None = None) -> Any:
         return json.load(answer)
 
 
-def facts(model: str, encoder: Encoder, servers: Mapping[str, Server], vectors: Vectors) -> dict[str, object]:
-    """What is to be known of the sides besides their speed."""
-    return {
-        "model": model,
-        "recall_at_10": recalls(encoder, servers, vectors),
-        "resident_mb": {side: server.resident_mb for side, server in servers.items()},
-        "start_seconds": {side: server.start_seconds for side, server in servers.items()},
-    }
-
-
-def beside(name: str, sizes: Sizes) -> Iterator[Row | dict[str, object]]:
-    """One of the models that both load."""
-    from benchmarks.serving.models import write_models  # brings torch with it
-
-    folder = FOLDER / f"{name}-{sizes.count}"
-    write_models(name, folder / "ours", folder / "theirs")
-    encoder = made(folder, folder / "ours", sizes.count, peer=True)
+def compare(sizes: Sizes) -> tuple[list[Row], dict[str, object]]:
+    """The rows, and what is to be known of the sides besides their speed."""
+    folder = FOLDER / f"{sizes.count}"
+    encoder = load(SHIPPED_MODEL, runtime="onnx")
+    made(folder, encoder, sizes.count)
     with ExitStack() as stack:
         servers = {
-            OURS: stack.enter_context(
-                parallax(folder / "data", model=folder / "ours", log=folder / "parallax.log"),
-            ),
+            OURS: stack.enter_context(parallax(folder / "data", log=folder / "parallax.log")),
             THEIRS: stack.enter_context(
-                clip_retrieval.serving(folder / "peer", folder / "theirs", log=folder / "clip-retrieval.log")
+                clip_retrieval.serving(folder / "peer", SHIPPED_MODEL, log=folder / "clip-retrieval.log")
             ),
         }
-        yield from measure(name, servers, sizes)
+        rows = []
+        for one in measure(servers, sizes):
+            rows.append(one)
+            what = f"{one.side}, {one.clients} client{'s' if one.clients > 1 else ''}{', again' if one.cached else ''}"
+            figures = f"p50 {one.p50_ms[1]:8.2f} ms  p95 {one.p95_ms[1]:8.2f}  p99 {one.p99_ms[1]:8.2f}"
+            print(f"{what:36} {figures}  {one.per_second[1]:8.1f}/s", flush=True)
         parts = sorted((folder / "peer/embeddings/img_emb").glob("*.npy"))
-        found = facts(name, encoder, servers, np.concatenate([np.load(part) for part in parts]))
-        yield {**found, "index_of_clip_retrieval": clip_retrieval.kind_of_index(folder / "peer")}
-
-
-def alone(sizes: Sizes) -> Iterator[Row | dict[str, object]]:
-    """The shipped model, on our side."""
-    folder = FOLDER / f"shipped-{sizes.count}"
-    encoder = made(folder, SHIPPED_MODEL, sizes.count, peer=False)
-    vectors = np.concatenate([batch.vectors for batch in collection(encoder, sizes.count)])
-    with parallax(folder / "data", log=folder / "parallax.log") as server:
-        yield from measure("shipped", {OURS: server}, sizes)
-        yield facts("shipped", encoder, {OURS: server}, vectors)
+        vectors = np.concatenate([np.load(part) for part in parts])
+        return rows, {
+            "recall_at_10": recalls(encoder, servers, vectors),
+            "resident_mb": {side: server.resident_mb for side, server in servers.items()},
+            "start_seconds": {side: server.start_seconds for side, server in servers.items()},
+            "index_of_clip_retrieval": clip_retrieval.kind_of_index(folder / "peer"),
+        }
 
 
 def ratios(rows: Sequence[Row]) -> list[dict[str, object]]:
     """Ours to theirs: how long one takes, and how many are answered."""
-    found = {(one.model, one.side, one.clients): one for one in rows if not one.cached}
+    found = {(one.side, one.clients): one for one in rows if not one.cached}
     return [
         {
-            "model": model,
             "clients": clients,
-            "p50": found[model, OURS, clients].p50_ms[1] / theirs.p50_ms[1],
-            "throughput": found[model, OURS, clients].per_second[1] / theirs.per_second[1],
+            "p50": found[OURS, clients].p50_ms[1] / theirs.p50_ms[1],
+            "throughput": found[OURS, clients].per_second[1] / theirs.per_second[1],
         }
-        for (model, side, clients), theirs in found.items()
+        for (side, clients), theirs in found.items()
         if side == THEIRS
     ]
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:
-    """Latency and throughput of every side as bars, from the least to the most of the rounds as whiskers."""
+    """Latency and throughput of both sides as bars, from the least to the most of the rounds as whiskers."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
     shown = [one for one in rows if not one.cached]
-    models = list(dict.fromkeys(one.model for one in shown))
-    figure, axes = plt.subplots(2, len(CLIENTS), figsize=(9, 6), layout="constrained", sharey="row")
-    for column, clients in enumerate(CLIENTS):
-        for side, shift, colour in ((OURS, -0.2, "#2a6f97"), (THEIRS, 0.2, "#c9ada7")):
-            bars = [(models.index(one.model), one) for one in shown if (one.side, one.clients) == (side, clients)]
-            places = [place + shift for place, _ in bars]
-            for line, values in enumerate(([one.p50_ms for _, one in bars], [one.per_second for _, one in bars])):
-                middles = [value[1] for value in values]
-                spread = [[value[1] - value[0] for value in values], [value[2] - value[1] for value in values]]
-                drawn = axes[line][column].bar(places, middles, 0.38, yerr=spread, color=colour, label=side, capsize=3)
-                axes[line][column].bar_label(drawn, fmt="%.3g", fontsize=8)
-        axes[0][column].set_title(f"{clients} client{'s' if clients > 1 else ''}")
-        for line, title in enumerate(("median latency, ms", "answers a second")):
-            axes[line][column].set(yscale="log", ylabel=title if column == 0 else "")
-            axes[line][column].set_xticks(range(len(models)), models)
-    axes[0][0].legend(frameon=False)
-    figure.suptitle("Search by words over HTTP")
+    figure, panels = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    for axes, what, title in zip(
+        panels, ("p50_ms", "per_second"), ("median latency, ms", "answers a second"), strict=True
+    ):
+        for side, shift, colour in ((OURS, -0.2, "#2f6fde"), (THEIRS, 0.2, "#8b949e")):
+            values = [getattr(one, what) for one in shown if one.side == side]
+            places = [place + shift for place in range(len(values))]
+            middles = [middle for _, middle, _ in values]
+            spread = [[middle - least for least, middle, _ in values], [most - middle for _, middle, most in values]]
+            drawn = axes.bar(places, middles, 0.38, yerr=spread, color=colour, label=side, capsize=3)
+            axes.bar_label(drawn, fmt="%.3g", fontsize=8)
+        axes.set(yscale="log", title=title)
+        axes.set_xticks(range(len(CLIENTS)), [f"{many} client{'s' if many > 1 else ''}" for many in CLIENTS])
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].legend(frameon=False)
     figure.savefig(path, dpi=120)
     plt.close(figure)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.http_search", description=__doc__)
-    parser.add_argument("--out", type=Path, help="write the results there as JSON, and a plot beside it")
-    parser.add_argument("--quick", action="store_true", help="a tenth of the collection, one short round, one model")
-    parser.add_argument("--models", nargs="*", choices=MODELS, default=list(MODELS), help="text towers both serve")
+    parser.add_argument("--out", type=Path, default=RESULT, help="where the result goes, as JSON, and a plot beside it")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the collection, one short round")
     arguments = parser.parse_args()
 
-    sizes = Sizes(COUNT // 10, 1, 1.0) if arguments.quick else Sizes(COUNT, 3, 4.0)
-    rows: list[Row] = []
-    known: list[dict[str, object]] = []
-    runs = [beside(name, sizes) for name in arguments.models[: 1 if arguments.quick else None]]
-    for run in [*runs, alone(sizes)]:
-        for one in run:
-            if isinstance(one, Row):
-                rows.append(one)
-                what = f"{one.model}, {one.side}, {one.clients} clients{', again' if one.cached else ''}"
-                figures = f"p50 {one.p50_ms[1]:8.2f} ms  p95 {one.p95_ms[1]:8.2f}  p99 {one.p99_ms[1]:8.2f}"
-                print(f"{what:48} {figures}  {one.per_second[1]:8.1f}/s", flush=True)
-            else:
-                known.append(one)
-                print(one, flush=True)
+    sizes = Sizes(COUNT // 10, 1, 1.0) if arguments.quick else Sizes(COUNT, 5, 5.0)
+    rows, known = compare(sizes)
     compared = ratios(rows)
     for ratio in compared:
         print("ours to theirs:", ratio)
-    if arguments.out:
-        report: dict[str, object] = {"vectors": sizes.count, "seconds": sizes.seconds, "rounds": sizes.rounds}
-        models = {name: f"random weights, a text tower {size}" for name, size in MODELS.items()}
-        report |= {"models": models, "ratios": compared, "collections": known}
-        write_report(arguments.out, PACKAGES, {**report, "measures": [asdict(one) for one in rows]})
-        plot(rows, arguments.out.with_suffix(".png"))
-        print(f"written to {arguments.out}", file=sys.stderr)
+    print(known)
+    report: dict[str, object] = {"vectors": sizes.count, "seconds": sizes.seconds, "rounds": sizes.rounds}
+    report |= {"ratios": compared, **known, "measures": [asdict(one) for one in rows]}
+    write_report(arguments.out, PACKAGES, report)
+    plot(rows, arguments.out.with_suffix(".png"))
+    print(f"written to {arguments.out}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from benchmarks.serving.collection import collection, write_data_folder
 from benchmarks.serving.server import parallax
 from model import load
 
+RESULT = Path(__file__).parent / "results" / "scaling.json"
 PACKAGES = ("faiss-cpu", "fastapi", "numpy", "openvino", "uvicorn")
 FOLDER = Path("runs/benchmarks/scaling")
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
@@ -137,7 +138,7 @@ def plot(found: Sequence[Collection], path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__)
-    parser.add_argument("--out", type=Path, help="write the results there as JSON, and a plot beside it")
+    parser.add_argument("--out", type=Path, default=RESULT, help="where the result goes, as JSON, and a plot beside it")
     parser.add_argument("--quick", action="store_true", help="up to 10,000 vectors and 8 clients, half a second each")
     parser.add_argument("--sizes", type=int, nargs="*", help="vectors (1000 to 1000000)")
     arguments = parser.parse_args()
@@ -154,11 +155,10 @@ def main() -> None:
             print(f"{took.clients:6} clients  {figures}  {took.per_second:8.1f}/s", flush=True)
     steps = list(cliffs(found))
     print("\n".join(steps) or "no cliff")
-    if arguments.out:
-        report = {"seconds": seconds, "cliffs": steps, "collections": [asdict(one) for one in found]}
-        write_report(arguments.out, PACKAGES, report)
-        plot(found, arguments.out.with_suffix(".png"))
-        print(f"written to {arguments.out}", file=sys.stderr)
+    report = {"seconds": seconds, "cliffs": steps, "collections": [asdict(one) for one in found]}
+    write_report(arguments.out, PACKAGES, report)
+    plot(found, arguments.out.with_suffix(".png"))
+    print(f"written to {arguments.out}", file=sys.stderr)
 
 
 if __name__ == "__main__":

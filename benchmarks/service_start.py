@@ -25,7 +25,7 @@ from benchmarks.ingest import infinity_service
 from benchmarks.machine import write_report
 from benchmarks.serving import clip_retrieval
 from benchmarks.serving.collection import collection
-from benchmarks.serving.models import write_models
+from benchmarks.serving.models import write_small_model
 from benchmarks.serving.server import Server, free_port, running
 from model import load
 from model.exporting.huggingface import export_huggingface
@@ -90,7 +90,7 @@ def peers() -> dict[str, Start]:
     """infinity and clip-retrieval, with what they load made anew."""
     model, hugging_face, index = FOLDER / "model", FOLDER / "huggingface", FOLDER / "clip-retrieval"
     pictures = sum(1 for _ in read_shard(SHARD))
-    write_models("small", model, FOLDER / "open_clip")
+    write_small_model(model, FOLDER / "open_clip")
     export_huggingface(read_folder(model), hugging_face)
     clip_retrieval.build(index, collection(load(model, "onnx"), pictures))
     return {
@@ -118,8 +118,9 @@ def plot(report: Mapping[str, Any], path: Path) -> None:
         names = sorted(shown, key=lambda name: -shown[name])
         colours = ["#2f6fde" if name == OURS else "#8b949e" for name in names]
         bars = axes.barh(names, [shown[name] for name in names], 0.6, color=colours)
-        axes.bar_label(bars, fmt=shape, padding=3, fontsize=9)
         axes.axvline(target, color="#57606a", linestyle=":", linewidth=1)
+        for label in axes.bar_label(bars, fmt=shape, padding=3, fontsize=9):
+            label.set_bbox({"facecolor": "white", "linewidth": 0, "pad": 1})  # above the dotted line
         axes.set_xlabel(f"{unit} (dotted: the target)")
         axes.set_xlim(0, max(shown.values()) * 1.15)
         axes.spines[["top", "right"]].set_visible(False)

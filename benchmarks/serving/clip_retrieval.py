@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,11 +49,15 @@ def kind_of_index(folder: Path) -> str:
 
 @contextmanager
 def serving(folder: Path, model: Path, *, log: Path) -> Iterator[Server]:
-    """Its back end, with a model in open_clip's layout, until the block ends."""
-    described = folder / "tower.json"
-    described.write_text(json.dumps(json.loads((model / CONFIG).read_bytes())["model_cfg"]), encoding="utf-8")
+    """Its back end, with one of our models or one in open_clip's layout, until the block ends."""
+    if (model / CONFIG).exists():
+        described = folder / "towers.json"
+        described.write_text(json.dumps(json.loads((model / CONFIG).read_bytes())["model_cfg"]), encoding="utf-8")
+        loaded: list[str | Path] = [f"open_clip:{described.stem}/{(model / WEIGHTS).resolve()}", described]
+    else:
+        loaded = [f"parallax:{model.resolve()}"]
     port = free_port()
-    arguments: Sequence[str | Path] = (folder / "indices.json", described, (model / WEIGHTS).resolve(), str(port))
-    command = [interpreter("clip_retrieval"), _SCRIPT, "back", *arguments]
-    with running(command, port=port, ready="/indices-list", log=log) as server:
+    command = [interpreter("clip_retrieval"), _SCRIPT, "back", folder / "indices.json", str(port), *loaded]
+    environment = {"PYTHONPATH": str(Path.cwd())}
+    with running(command, port=port, ready="/indices-list", log=log, environment=environment) as server:
         yield server

@@ -87,12 +87,12 @@ def test_what_the_peer_is_sent_is_what_its_route_takes() -> None:
 
 
 def test_a_row_is_the_median_of_the_rounds_and_a_ratio_is_ours_to_theirs() -> None:
-    ours = row("small", OURS, [took(1, p50=value) for value in (3.0, 1.0, 2.0)])
+    ours = row(OURS, [took(1, p50=value) for value in (3.0, 1.0, 2.0)])
     assert ours.p50_ms == (1.0, 2.0, 3.0)
     assert ours.requests == 30
-    theirs = row("small", THEIRS, [took(1, p50=8.0, per_second=25.0)])
-    again = row("small", OURS, [took(1, p50=0.1)], cached=True)
-    assert ratios([ours, theirs, again]) == [{"model": "small", "clients": 1, "p50": 0.25, "throughput": 4.0}]
+    theirs = row(THEIRS, [took(1, p50=8.0, per_second=25.0)])
+    again = row(OURS, [took(1, p50=0.1)], cached=True)
+    assert ratios([ours, theirs, again]) == [{"clients": 1, "p50": 0.25, "throughput": 4.0}]
 
 
 def test_a_step_out_of_proportion_is_a_cliff() -> None:
@@ -111,9 +111,7 @@ def test_what_was_found_can_be_drawn(tmp_path: Path) -> None:
         [found(1000, took(1), took(8, per_second=90)), found(10_000, took(1, p50=3), took(8))], tmp_path / "scaling.png"
     )
     rows = [
-        row("small", side, [took(many, p50=many, per_second=side.count("l"))])
-        for side in (OURS, THEIRS)
-        for many in (1, 32)
+        row(side, [took(many, p50=many, per_second=side.count("l"))]) for side in (OURS, THEIRS) for many in (1, 32)
     ]
     http_search.plot(rows, tmp_path / "http_search.png")
     assert {path.read_bytes()[1:4] for path in tmp_path.iterdir()} == {b"PNG"}
