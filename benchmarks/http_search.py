@@ -29,7 +29,7 @@ from app.records.record import Vectors
 from app.settings import SHIPPED_MODEL
 from benchmarks.machine import write_report
 from benchmarks.serving import clip_retrieval
-from benchmarks.serving.clients import Load, ask
+from benchmarks.serving.clients import Load, ask, warm_up
 from benchmarks.serving.collection import collection, queries, write_data_folder
 from benchmarks.serving.server import Server, parallax
 from model import load
@@ -43,7 +43,6 @@ CACHED = 50
 """Queries that are asked again and again, to see what a cache makes of them."""
 JUDGED, NEAREST = 100, 10
 OURS, THEIRS = "parallax", "clip-retrieval"
-WARM_UP_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +104,8 @@ def made(folder: Path, encoder: Encoder, count: int) -> None:
 
 def measure(servers: Mapping[str, Server], sizes: Sizes) -> Iterator[Row]:
     """The sides in turns, round by round; then ours on queries that come again."""
-    for server in servers.values():
-        server.wait_until_idle()
-    warm_up(servers)
+    for side, server in servers.items():
+        warm_up(server, side)
     for clients in CLIENTS:
         rounds: dict[str, list[Load]] = {side: [] for side in servers}
         for number in range(sizes.rounds):
@@ -121,13 +119,6 @@ def measure(servers: Mapping[str, Server], sizes: Sizes) -> Iterator[Row]:
             for number in range(sizes.rounds)
         ]
         yield row(OURS, again, cached=True)
-
-
-def warm_up(servers: Mapping[str, Server]) -> None:
-    """Let both sides answer for a while, and ours tune its lists to what is asked, as it does on its first day."""
-    for side, server in servers.items():
-        ask(server.port, side, 1, WARM_UP_SECONDS, seed=1)
-        server.wait_until_idle()
 
 
 def recalls(encoder: Encoder, servers: Mapping[str, Server], vectors: Vectors) -> dict[str, float]:
@@ -221,7 +212,8 @@ def plot(rows: Sequence[Row], path: Path) -> None:
             spread = [[middle - least for least, middle, _ in values], [most - middle for _, middle, most in values]]
             drawn = axes.bar(places, middles, 0.38, yerr=spread, color=colour, label=side, capsize=3)
             axes.bar_label(drawn, fmt="%.3g", fontsize=8)
-        axes.set(yscale="log", title=title)
+        axes.set(yscale="log", title=title, ylim=(1, 3 * max(most for one in shown for most in getattr(one, what))))
+        axes.yaxis.set_major_formatter("{x:,.0f}")
         axes.set_xticks(range(len(CLIENTS)), [f"{many} client{'s' if many > 1 else ''}" for many in CLIENTS])
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].legend(frameon=False)

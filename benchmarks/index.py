@@ -240,7 +240,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.index", description=__doc__)
     parser.add_argument("--size", type=int, default=1_000_000, help="vectors")
     parser.add_argument("--kinds", nargs="+", default=["clustered", "uniform"], choices=["clustered", "uniform"])
-    parser.add_argument("--minutes", type=float, default=40, help="begin no build after so many")
+    parser.add_argument("--minutes", type=float, default=150, help="begin no build after so many (150)")
     parser.add_argument("--quick", action="store_true", help="20,000 vectors, to see that it works")
     parser.add_argument(
         "--out", type=Path, default=RESULT, help="write the result there, as JSON, and a plot beside it"

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from app.settings import SHIPPED_MODEL
 from benchmarks.machine import write_report
-from benchmarks.serving.clients import Load, ask
+from benchmarks.serving.clients import Load, ask, warm_up
 from benchmarks.serving.collection import collection, write_data_folder
 from benchmarks.serving.server import parallax
 from model import load
@@ -57,6 +57,7 @@ def measure(count: int, clients: Sequence[int], seconds: float) -> Collection:
     with parallax(folder / "data", log=folder / "parallax.log") as server:
         server.wait_until_idle()
         idle = server.resident_mb
+        warm_up(server, "parallax")
         loads = tuple(ask(server.port, "parallax", many, seconds, seed=many) for many in clients)
         return Collection(count, first, server.start_seconds, idle, server.resident_mb, loads)
 
@@ -103,6 +104,7 @@ def plot(found: Sequence[Collection], path: Path) -> None:
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib.ticker import LogLocator
 
     figure, ((latency, throughput), (by_size, resources)) = plt.subplots(2, 2, figsize=(10, 7.5), layout="constrained")
     colours = plt.get_cmap("viridis")([number / max(len(found), 1) for number in range(len(found))])
@@ -126,6 +128,9 @@ def plot(found: Sequence[Collection], path: Path) -> None:
     resources.set(title="memory and start", xlabel="vectors")
     for axes in (latency, throughput, by_size, resources):
         axes.set(xscale="log", yscale="log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:,.0f}")
+        axes.yaxis.minorticks_off()
         axes.grid(visible=True, which="major", alpha=0.3)
         axes.legend(frameon=False, fontsize=8)
     for axes in (latency, throughput):

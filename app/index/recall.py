@@ -67,7 +67,9 @@ def measured(index: Index, lists: Lists, asked: Vectors, target: float) -> Lists
             if recall >= target:
                 if lists.seconds(*best) > _WORTH * lists.seconds_exact():
                     return None
-                return replace(tuned, recall=recall, probes_at_first=lists.probes_at_first or tuned.probes)
+                known = len(asked) <= lists.measured_with  # otherwise it is what is asked that may take more of them
+                at_first = (lists.probes_at_first if known else 0) or tuned.probes
+                return replace(tuned, recall=recall, probes_at_first=at_first)
     return None
 
 

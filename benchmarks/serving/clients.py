@@ -20,6 +20,9 @@ from urllib.parse import quote_plus
 import numpy as np
 
 from benchmarks.serving.collection import queries
+from benchmarks.serving.server import Server
+
+_WARM_UP_SECONDS = 4.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +45,13 @@ def ask(port: int, api: str, clients: int, seconds: float, *, seed: int, distinc
     if done.returncode:
         raise RuntimeError(f"the clients failed: {done.stderr[-2000:]}")
     return Load(**json.loads(done.stdout))
+
+
+def warm_up(server: Server, api: str) -> None:
+    """Let a server do what it does after its start, and after its first day: ours tunes its index to what is asked."""
+    server.wait_until_idle()
+    ask(server.port, api, 1, _WARM_UP_SECONDS, seed=10**6)  # no query of a measurement
+    server.wait_until_idle()
 
 
 def _parallax(text: str, port: int) -> bytes:

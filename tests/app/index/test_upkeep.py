@@ -103,6 +103,7 @@ def test_recall_is_measured_again_once_more_is_known_of_what_is_asked(tmp_path: 
         again = lists_of(store)
         assert again is not None
         assert (again.measured_with, again.trained_on) == (16, lists.trained_on)
+        assert again.probes_at_first == again.probes, "more of them are no fault of the centroids"
         for number in range(20):
             store.nearest(vector(7000 + number), 1)
         assert lists_of(store) is again, "twice as many say no more"
