@@ -58,3 +58,14 @@ def test_sigterm_to_torchrun_saves_the_step_that_is_under_way(recipe, tmp_path):
     newest = latest(tmp_path / "run")
     assert newest is not None
     assert f"Stopped by SIGTERM after step {int(newest.stem.removeprefix('step-'))}, which is saved" in said.decode()
+
+
+def test_a_guard_ends_every_process_with_a_diagnosis(recipe, tmp_path):
+    rate = ("--set", "optimizer.learning_rate=1e30", "--set", "optimizer.warmup_steps=0", "--set", "steps=100")
+    ran = subprocess.run(
+        [*TORCHRUN, str(recipe), "--out", str(tmp_path / "run"), *rate], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 1
+    assert "Likely causes: a learning rate that is too high" in ran.stderr
+    assert "lost another one" not in ran.stderr, "both end by themselves"
+    assert latest(tmp_path / "run") is None
