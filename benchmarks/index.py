@@ -155,11 +155,11 @@ def at_target(sides: Sequence[Side], points: dict[str, list[dict[str, Any]]]) ->
     }
     seconds: dict[str, list[float]] = {side.name: [] for side in sides}
     recalls: dict[str, float] = {}
-    for _ in range(3):
+    for turn in range(4):
         for side in sides:
             if (effort := efforts[side.name]) is not None:
                 answer = side.ask(do="search", effort=effort)
-                seconds[side.name] += answer["seconds"]
+                seconds[side.name] += answer["seconds"] if turn else []  # the first one warms up
                 recalls[side.name] = answer["recall"]
     return {
         name: {"effort": efforts[name], "recall": recalls[name], "queries_per_second": 1 / statistics.median(some)}
@@ -203,16 +203,18 @@ def compare(kind: str, size: int, deadline: float) -> dict[str, Any]:
     return result
 
 
-def ratios(result: dict[str, Any]) -> dict[str, float | None]:
-    """Ours to the best of the peers."""
-    peers = [name for name in PEERS if name not in result["missing"]]
-    speeds = [result["at_target"][name]["queries_per_second"] for name in peers if result["at_target"][name]]
+def ratios(result: dict[str, Any]) -> dict[str, Any]:
+    """Ours to the peer that answers most queries a second at the target; None where no peer gets there."""
+    reached = {name: point for name in PEERS if (point := result["at_target"].get(name))}
     ours = result["at_target"][OURS]
-    own = result["memory_bytes"].get(OURS, {}).get("Anon", 0)
+    if not reached or not ours:
+        return {"peer": None, "queries_per_second": None, "memory": None, "build": None}
+    best = max(reached, key=lambda name: reached[name]["queries_per_second"])
     return {
-        "queries_per_second": ours["queries_per_second"] / max(speeds) if ours and speeds else None,
-        "memory": own / min(result["memory_bytes"][name]["Anon"] for name in peers) if peers else None,
-        "build": result["built_in_s"][OURS] / min(result["built_in_s"][name] for name in peers) if peers else None,
+        "peer": best,
+        "queries_per_second": ours["queries_per_second"] / reached[best]["queries_per_second"],
+        "memory": result["memory_bytes"][OURS]["Anon"] / result["memory_bytes"][best]["Anon"],
+        "build": result["built_in_s"][OURS] / result["built_in_s"][best],
     }
 
 

@@ -184,7 +184,7 @@ class Index:
         chosen = None if keys is None else self._chosen(keys)
         members, bits = (self._length, self._bits) if chosen is None else (chosen.members, chosen.bits)
         limit = min(limit, members)
-        if limit <= 0:
+        if limit <= 0 or not np.isfinite(query).all():  # what is no direction has nothing near it
             return Found([], exact=True)
         if self.lists is not None and limit <= _DEEPEST and is_large(members):
             rows = self.lists.nearest(query, limit, bits, None if chosen is None else chosen.by_list)
@@ -207,10 +207,8 @@ class Index:
 
     def _best(self, scores: Vector, rows: NDArray[np.int64], limit: int) -> list[tuple[int, float]]:
         if len(rows) > 2 * limit:  # sorting all of them takes longer than the comparison
-            least = np.partition(scores, len(rows) - limit)[len(rows) - limit]
-            scores, rows = scores[scores >= least], rows[scores >= least]
-        sound = (rows >= 0) & np.isfinite(scores)  # not so with a query that is not finite
-        scores, rows = scores[sound], rows[sound]
+            near = scores >= np.partition(scores, -limit)[-limit]
+            scores, rows = scores[near], rows[near]
         found = self._rows.keys[rows]
         best = np.lexsort((found, -scores))[:limit]
         cosines = scores[best].clip(-1, 1)  # rounding may leave the range by 1e-7

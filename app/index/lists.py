@@ -11,6 +11,8 @@ Lists never change: `extended` makes others that cover more rows.
 
 from __future__ import annotations
 
+import functools
+import math
 import threading
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,8 +24,8 @@ from numpy.typing import NDArray
 
 from app.records.record import Vector, Vectors
 
-_ROUNDS = 6
-_OF_EACH_CENTROID = 48
+_ROUNDS = 4
+_OF_EACH_CENTROID = 32
 """Vectors that the centroids are learned from, for each of them."""
 _FOR_CODES = 20_000
 """Vectors that the codes are learned from."""
@@ -90,7 +92,7 @@ class Lists:
 
     def candidates_for(self, limit: int) -> tuple[int, int]:
         """(candidates, probes) where so many results are wanted. In steps, so that most pages are cut from the same."""
-        steps = max(0, int(np.ceil(np.log2(_FEWEST_CANDIDATES * limit / self.candidates))))
+        steps = max(0, math.ceil(math.log2(_FEWEST_CANDIDATES * limit / self.candidates)))
         return self.candidates << steps, min(self.probes << steps, self.count)
 
     def nearest(
@@ -117,7 +119,7 @@ class Lists:
             self.ivf.search_preassigned_c(
                 1, swig_ptr(queries), candidates, *place, False, _parameters(order.shape[1], bits)
             )
-        found: NDArray[np.int64] = rows[rows >= 0]
+        found: NDArray[np.int64] = rows if rows[-1] >= 0 else rows[rows >= 0]  # what is missing stands at the end
         return found
 
     def ranked(
@@ -156,7 +158,7 @@ class Lists:
 def trained(vectors: Vectors, stop: threading.Event) -> Lists:
     """Lists over rows (n, dim), which have to be a few dozen at least. Raises Stopped."""
     count, dim = vectors.shape
-    lists = 1 << max(1, round(np.log2(2 * np.sqrt(count))))
+    lists = 1 << max(1, round(np.log2(np.sqrt(count))))
     lists = min(lists, count // 2)
     some = vectors[np.linspace(0, count - 1, min(count, lists * _OF_EACH_CENTROID)).astype(np.int64)]
     centroids: Any = None
@@ -179,12 +181,17 @@ def trained(vectors: Vectors, stop: threading.Event) -> Lists:
 
 
 def _parameters(probes: int, bits: NDArray[np.uint8] | None) -> Any:
+    if bits is None:
+        return _unfiltered(probes)
     make: Any = faiss.SearchParametersIVF
-    return (
-        make(nprobe=probes)
-        if bits is None
-        else make(nprobe=probes, sel=faiss.IDSelectorBitmap(len(bits), swig_ptr(bits)))
-    )
+    return make(nprobe=probes, sel=faiss.IDSelectorBitmap(len(bits), swig_ptr(bits)))
+
+
+@functools.cache
+def _unfiltered(probes: int) -> Any:
+    """The same for all searches: making it takes longer than a tenth of one."""
+    make: Any = faiss.SearchParametersIVF
+    return make(nprobe=probes)
 
 
 def _add(ivf: Any, vectors: Vectors, stop: threading.Event) -> None:

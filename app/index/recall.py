@@ -28,6 +28,9 @@ _EQUAL = 1e-6
 _STEPS = (40, 56, 80, 112, 160, 224, 320, 448, 640, 896, 1280, 1792, 2560)
 _MORE_STEPS = (*_STEPS, 3584, 5120, 7168, 10_240)
 """Candidates to choose from; the larger ones only if these are not enough."""
+_MORE_TIME = 1.3
+"""Times the time of a choice that turned out too weak, for the next one: few queries do not tell the good from the
+lucky."""
 _WORTH = 0.5
 """Of the time of an exact search: lists that take more are not worth their errors."""
 
@@ -54,22 +57,23 @@ def measured(index: Index, lists: Lists, asked: Vectors, target: float) -> Lists
     """
     asked = asked[-MOST_ASKED:] if len(asked) >= FEWEST_ASKED else asked[:0]
     kinds = [_of_collection(index, lists), *([_those(index, asked)] if len(asked) else [])]
+    known = len(asked) <= lists.measured_with  # otherwise it is what is asked that may take more probes
+    at_first = lists.probes_at_first if known else 0
+    least = 0.0
     for steps in (_STEPS, _MORE_STEPS):
         curves = _curves(index, lists, [kind.half(0) for kind in kinds], steps)
-        for wanted in (target + (1 - target) / 4, target + (1 - target) / 2, target + (1 - target) * 3 / 4):
-            best = _cheapest(lists, curves, steps, wanted)
-            if best is None:
-                break
+        for seconds, probes, candidates in _ways(lists, curves, steps, target + (1 - target) / 4):
+            if seconds < least:
+                continue
+            if seconds > _WORTH * lists.seconds_exact():
+                return None
             tuned = replace(
-                lists, probes=best[0], candidates=best[1], measured_on=lists.covered, measured_with=len(asked)
+                lists, probes=probes, candidates=candidates, measured_on=lists.covered, measured_with=len(asked)
             )
             recall = min(_recall(index, tuned, kind.half(1)) for kind in kinds)
             if recall >= target:
-                if lists.seconds(*best) > _WORTH * lists.seconds_exact():
-                    return None
-                known = len(asked) <= lists.measured_with  # otherwise it is what is asked that may take more of them
-                at_first = (lists.probes_at_first if known else 0) or tuned.probes
-                return replace(tuned, recall=recall, probes_at_first=at_first)
+                return replace(tuned, recall=recall, probes_at_first=at_first or probes)
+            least = _MORE_TIME * seconds
     return None
 
 
@@ -128,21 +132,22 @@ def _recall(index: Index, lists: Lists, queries: _Queries) -> float:
 def _curves(index: Index, lists: Lists, kinds: list[_Queries], steps: tuple[int, ...]) -> Curves:
     """For every number of probes that may be worth it, the recall of the kind that finds least."""
     curves: Curves = {}
-    probes = 1
+    probes, all_found = 1, False
     while True:
-        by_rank = np.min([_ranked(index, lists, kind, probes, steps[-1]) for kind in kinds], axis=0)
+        if not all_found:  # otherwise the queries cannot tell what more probes are good for, which others may need
+            by_rank = np.min([_ranked(index, lists, kind, probes, steps[-1]) for kind in kinds], axis=0)
+            all_found = by_rank[-1] == 1
         curves[probes] = by_rank[np.array(steps) - 1]
-        if probes == lists.count or by_rank[-1] == 1:
+        if probes == lists.count:
             return curves
         probes = min(2 * probes, lists.count)
 
 
-def _cheapest(lists: Lists, curves: Curves, steps: tuple[int, ...], wanted: float) -> tuple[int, int] | None:
-    """(probes, candidates) with which as much is found as is wanted."""
-    ways = [
+def _ways(lists: Lists, curves: Curves, steps: tuple[int, ...], wanted: float) -> list[tuple[float, int, int]]:
+    """(seconds, probes, candidates) with which as much is found as is wanted, from the cheapest."""
+    return sorted(
         (lists.seconds(probes, step), probes, step)
         for probes, recalls in curves.items()
         for step, recall in zip(steps, recalls.tolist(), strict=True)
         if recall >= wanted
-    ]
-    return min(ways)[1:] if ways else None
+    )

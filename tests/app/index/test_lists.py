@@ -189,6 +189,16 @@ def test_queries_that_are_asked_count_where_they_lie_elsewhere(large: Index, mon
     assert recall_of(large.with_lists(lists), units(10, 100, 32)) >= 0.92
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_few_queries_that_disagree_do_not_end_in_an_exact_search(large: Index, seed: int, monkeypatch) -> None:
+    """What was enough for one half of sixteen may be too little for the other; then more is tried, up to everything."""
+    monkeypatch.setattr(recall, "_WORTH", 1e9)
+    assert large.lists is not None
+    lists = measured(large, large.lists, units(100 + seed, 16, 32), 0.98)
+    assert lists is not None
+    assert lists.recall >= 0.98
+
+
 def test_equal_pictures_come_in_the_order_of_their_age() -> None:
     vectors = np.repeat(units(0, 4), 10, axis=0)
     index = Index.of(rows_of(vectors), 40).with_lists(all_lists(vectors))
