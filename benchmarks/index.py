@@ -4,9 +4,9 @@ Two collections of unit vectors: clustered (1,000 centres, and as much noise), a
 structure. Each index lives in a process of its own, where it searches for one query at a time; the indexes take turns.
 For each the effort is found that reaches a recall@10 of 0.98 on queries that it has never seen.
 
-Graphs of a million take long to build: on two cores about a quarter of an hour each, six of them. They are kept below
-`runs/bench/index`, as the data are, and a run goes on where the last one stopped. No build is begun after `--minutes`;
-what is missing then is named. `--quick` is 20,000 vectors.
+Graphs of a million take long to build: on two cores three to ten minutes each, and two or three times as long where the
+vectors are uniform. They are kept below `runs/bench/index`, as the data are, and a run goes on where the last one
+stopped. No build is begun after `--minutes`; what is missing then is named. `--quick` is 20,000 vectors.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ NEAREST = 10
 TARGET = 0.98
 CLUSTERS = 1000
 EFFORTS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
-PROBES = (1, 2, 4, 8, 16, 32)
+PROBES = (1, 2, 4, 8, 16, 32, 128, 512, 1024)
 TOO_SLOW = 0.5
 """Seconds a query: beyond a comparison with every vector nobody goes."""
 

@@ -31,12 +31,12 @@ class Row:
     source: str
     """Name of the comparison, and of its result file."""
     times: Callable[[Report], float | None]
-    """Out of its result; None if the peer never got there."""
+    """Out of its result; None if no peer got there. Raises KeyError or StopIteration if it was not measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A row with its figure; None if the peer never got there."""
+    """A row with its figure; None if no peer got there."""
 
     row: Row
     times: float | None
@@ -52,7 +52,10 @@ def _http(clients: int, what: str) -> Callable[[Report], float]:
 
 def _index(kind: str, what: str) -> Callable[[Report], float | None]:
     def times(report: Report) -> float | None:
-        ratio = report["collections"][kind]["ratios"][what]
+        result = report["collections"][kind]
+        if result["missing"]:
+            raise KeyError(result["missing"][0])
+        ratio = result["ratios"][what]
         if ratio is None:
             return None
         return float(ratio if what == "queries_per_second" else 1 / ratio)
@@ -141,7 +144,7 @@ def table(found: Sequence[Found]) -> Iterator[str]:
     yield "| measure | beside | times as good | target |"
     yield "|---|---|---|---|"
     for one in found:
-        figure = "it never got there" if one.times is None else f"**{one.times:.2g} ×**"
+        figure = "no peer got there" if one.times is None else f"**{one.times:.2g} ×**"
         yield f"| {one.row.measure} | {one.row.peer} | {figure} | {one.row.target:.2g} × |"
 
 

@@ -26,12 +26,14 @@ def test_less_time_is_told_as_more_times(tmp_path: Path) -> None:
     assert {"encode", "ingest", "index", "service_start", "trainer"} <= set(missing)
 
 
-def test_a_peer_that_never_got_there_is_named_and_not_drawn(tmp_path: Path) -> None:
+def test_where_no_peer_got_there_it_is_said(tmp_path: Path) -> None:
     ratios = {"queries_per_second": None, "memory": 0.125, "build": 0.05}
-    write(tmp_path, "index", {"collections": {"uniform": {"ratios": ratios}}})
+    write(tmp_path, "index", {"collections": {"uniform": {"missing": [], "ratios": ratios}}})
     found, _ = read(tmp_path)
     assert [one.times for one in found] == [None, 8, 20]
-    assert "it never got there" in list(table(found))[2]
+    assert "no peer got there" in list(table(found))[2]
+    write(tmp_path, "index", {"collections": {"uniform": {"missing": ["hnswlib"], "ratios": ratios}}})
+    assert read(tmp_path)[0] == [], "who was not there has not failed"
 
 
 def test_the_picture_is_drawn_and_what_is_missing_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
