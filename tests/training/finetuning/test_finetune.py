@@ -7,6 +7,9 @@ import pytest
 import torch
 
 from model import load
+from model.__main__ import main as import_model
+from model.folder import read_folder
+from tests.model.importing.checkpoints import huggingface
 from tests.training.conftest import SAMPLE
 from tests.training.guard.test_guards import settings, trained
 from tests.training.loop.tiny import tiny_batch
@@ -15,6 +18,7 @@ from training.config import ConfigError, read_config
 from training.data.drawings import read_examples
 from training.finetuning.command import RECIPE
 from training.finetuning.split import split
+from training.loop.log import read_log
 
 
 def write_pictures(folder: Path) -> Path:
@@ -40,6 +44,26 @@ def test_one_command_from_a_model_and_pictures_to_a_better_model(recipe, tmp_pat
     ways = [said[when]["held-out"]["text_to_picture"]["R@10"] for when in ("before", "after")]
     assert ways[1] > ways[0]
     assert "| held-out | text → picture |" in (out / "comparison.md").read_text()
+
+
+@pytest.mark.parametrize(("kind", "loss"), [("clip", "contrastive"), ("siglip", "sigmoid")])
+def test_an_imported_model_is_tuned_with_the_loss_that_it_was_trained_with(tmp_path, capsys, kind, loss):
+    """From a folder of transformers to one that is better at the pictures, with its own tokenizer and its own loss."""
+    theirs, ours, out = tmp_path / "theirs", tmp_path / "ours", tmp_path / "out"
+    theirs.mkdir()
+    huggingface(theirs, kind)
+    assert import_model(["import", str(theirs), str(ours)]) == 0
+    pictures = write_pictures(tmp_path / "pictures")
+    keys = ["steps=40", "optimizer.learning_rate=3e-3", "optimizer.layer_decay=1.0", "precision=float32", "threads=1"]
+    capsys.readouterr()
+    assert main(["finetune", str(ours), str(pictures), "--out", str(out), "--json", *settings(*keys)]) == 0
+    assert json.loads(capsys.readouterr().out)["before"].keys() == {"held-out"}
+    assert json.loads((out / "run" / "config.json").read_text())["loss"] == loss
+    losses = [record["loss"] for record in read_log(out / "run")]
+    assert sum(losses[-5:]) < sum(losses[:5])
+    before, after = read_folder(ours), read_folder(out / "model")
+    assert after.config == before.config
+    assert after.tokenizer.to_bytes() == before.tokenizer.to_bytes()
 
 
 def test_a_split_is_one_of_pictures_and_loses_nothing(tmp_path):
