@@ -71,7 +71,7 @@ class Lists:
     measured_on: int = 0
     """Rows, when that was."""
     measured_with: int = 0
-    """Queries that were asked before."""
+    """Queries that were asked before, the most of them that ever were known; with fewer, no less is looked at."""
     probes_at_first: int = 0
     """As measured when the centroids were new; more of them later mean that these no longer fit."""
 

@@ -59,7 +59,8 @@ def measured(index: Index, lists: Lists, asked: Vectors, target: float) -> Lists
     kinds = [_of_collection(index, lists), *([_those(index, asked)] if len(asked) else [])]
     known = len(asked) <= lists.measured_with  # otherwise it is what is asked that may take more probes
     at_first = lists.probes_at_first if known else 0
-    least = 0.0
+    # After a restart nothing is known of what is asked; what it took then is not given up for what pictures take.
+    least = lists.seconds(lists.probes, lists.candidates) if len(asked) < lists.measured_with else 0.0
     for steps in (_STEPS, _MORE_STEPS):
         curves = _curves(index, lists, [kind.half(0) for kind in kinds], steps)
         for seconds, probes, candidates in _ways(lists, curves, steps, target + (1 - target) / 4):
@@ -68,7 +69,11 @@ def measured(index: Index, lists: Lists, asked: Vectors, target: float) -> Lists
             if seconds > _WORTH * lists.seconds_exact():
                 return None
             tuned = replace(
-                lists, probes=probes, candidates=candidates, measured_on=lists.covered, measured_with=len(asked)
+                lists,
+                probes=probes,
+                candidates=candidates,
+                measured_on=lists.covered,
+                measured_with=max(len(asked), lists.measured_with),
             )
             recall = min(_recall(index, tuned, kind.half(1)) for kind in kinds)
             if recall >= target:

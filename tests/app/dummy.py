@@ -27,11 +27,10 @@ class ColourEncoder:
     dim = 64
     name = "colours"
     logit_scale, logit_bias = 10.0, 0.0
+    side_needed = 16
 
     def __init__(self, fingerprint: str = "c0105") -> None:
         self.fingerprint = fingerprint
-
-    side_needed = 16
 
     def preprocess(self, picture: Picture | Image.Image) -> NDArray[np.uint8]:
         image = picture.image if isinstance(picture, Picture) else picture

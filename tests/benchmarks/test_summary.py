@@ -46,7 +46,15 @@ def test_the_picture_is_drawn_and_what_is_missing_is_said(tmp_path: Path, capsys
         assert drawn.width > 500
 
 
-def test_every_committed_result_can_be_read() -> None:
+def test_no_row_of_a_committed_result_is_lost() -> None:
+    """A row that cannot be read is taken for one that was not measured: only parts that are named as missing may be."""
     found, missing = read(RESULTS)
-    there = {row.source for row in ROWS}.difference(missing)
-    assert {one.row.source for one in found} == there
+    index = json.loads((RESULTS / "index.json").read_bytes())["collections"]
+    partly = [kind for kind, result in index.items() if result["missing"]]
+    there = [
+        row
+        for row in ROWS
+        if row.source not in missing and not (row.source == "index" and any(kind in row.measure for kind in partly))
+    ]
+    assert [one.row for one in found] == there
+    assert missing == []

@@ -189,6 +189,19 @@ def test_queries_that_are_asked_count_where_they_lie_elsewhere(large: Index, mon
     assert recall_of(large.with_lists(lists), units(10, 100, 32)) >= 0.92
 
 
+def test_what_queries_took_is_not_forgotten_with_the_queries(large: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recall, "_WORTH", 1e9)
+    assert large.lists is not None
+    for_words = measured(large, large.lists, units(9, 200, 32), 0.95)
+    assert for_words is not None
+    took, later = for_words.seconds(for_words.probes, for_words.candidates), for_words
+    for _ in range(2):  # as the collection grows
+        again = measured(large, later, np.empty((0, 32), np.float32), 0.95)
+        assert again is not None
+        assert again.seconds(again.probes, again.candidates) >= took
+        later = again
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_a_few_queries_that_disagree_do_not_end_in_an_exact_search(large: Index, seed: int, monkeypatch) -> None:
     """What was enough for one half of sixteen may be too little for the other; then more is tried, up to everything."""
