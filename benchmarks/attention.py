@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -95,7 +94,6 @@ def main() -> None:
     rows = report(arguments.seconds)
     if arguments.out:
         write_report(arguments.out, PACKAGES, {"threads": torch.get_num_threads(), "measures": rows})
-        print(f"written to {arguments.out}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass
@@ -146,7 +145,6 @@ def main() -> None:
             rows.append(asdict(row))
     if arguments.out:
         write_report(arguments.out, PACKAGES, {"threads": torch.get_num_threads(), "measures": rows})
-        print(f"written to {arguments.out}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -288,7 +288,6 @@ def main() -> None:
     report["export"] = chosen.model_dump() if chosen else None
     write_report(arguments.out, PACKAGES, report)
     plot(report, arguments.out.with_suffix(".png"))
-    print(f"written to {arguments.out}", file=sys.stderr)
 
 
 def accuracies(random: ModelFolder, pictures: int) -> list[dict[str, object]]:

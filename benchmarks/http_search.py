@@ -237,7 +237,6 @@ def main() -> None:
     report |= {"ratios": compared, **known, "measures": [asdict(one) for one in rows]}
     write_report(arguments.out, PACKAGES, report)
     plot(rows, arguments.out.with_suffix(".png"))
-    print(f"written to {arguments.out}", file=sys.stderr)
 
 
 if __name__ == "__main__":

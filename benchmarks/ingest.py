@@ -15,7 +15,6 @@ import base64
 import json
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -254,7 +253,6 @@ def main() -> None:
     print(f"smallest cosine to full decoding: {report['agreement with full decoding']}")
     write_report(arguments.out, PACKAGES, report)
     plot(report, arguments.out.with_suffix(".png"))
-    print(f"written to {arguments.out}", file=sys.stderr)
 
 
 if __name__ == "__main__":

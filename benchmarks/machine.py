@@ -6,19 +6,21 @@ import json
 import os
 import platform
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
 
 def write_report(path: Path, packages: Iterable[str], report: Mapping[str, object]) -> None:
-    """Write a report as JSON, headed by the machine and the versions of Python and of these installed packages."""
+    """Write a report as JSON, headed by the machine and the versions of Python and of these packages; say where."""
     taken_on = {
         "machine": {"system": platform.system(), "processor": _processor(), "cores": os.cpu_count()},
         "versions": {"python": platform.python_version(), **{package: version(package) for package in packages}},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({**taken_on, **report}, indent=2) + "\n", encoding="utf-8")
+    print(f"written to {path}", file=sys.stderr)
 
 
 def _processor() -> str:

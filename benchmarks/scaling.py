@@ -163,7 +163,6 @@ def main() -> None:
     report = {"seconds": seconds, "cliffs": steps, "collections": [asdict(one) for one in found]}
     write_report(arguments.out, PACKAGES, report)
     plot(found, arguments.out.with_suffix(".png"))
-    print(f"written to {arguments.out}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -149,7 +149,6 @@ def main() -> None:
         print(f"{name:16} ready after {told['seconds']['median']:5.2f} s, {told['resident_mb']:6.0f} MB idle")
     write_report(arguments.out, PACKAGES, report)
     plot(report, arguments.out.with_suffix(".png"))
-    print(f"written to {arguments.out}", file=sys.stderr)
 
 
 if __name__ == "__main__":
