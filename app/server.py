@@ -17,6 +17,7 @@ from app.http.access_log import AccessLog
 from app.http.authorization import AskForKey
 from app.http.browsers import OwnHosts, SameOriginWrites, SecurityHeaders
 from app.http.description import install_description
+from app.http.forms import FormsInUTF8
 from app.http.head import HeadAsGet
 from app.http.problems import CatchAll, install_problems
 from app.inference.lane import Encoder
@@ -79,6 +80,7 @@ def _install_middleware(app: FastAPI, settings: Settings, keyring: Keyring) -> N
     app.add_middleware(Presence)
     app.add_middleware(HeadAsGet)
     app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes, room=app.state.bodies)
+    app.add_middleware(FormsInUTF8)
     app.add_middleware(SameOriginWrites)
     app.add_middleware(AskForKey, keyring=keyring)
     if not (keyring or settings.allow_open):

@@ -82,6 +82,20 @@ def test_a_broken_form_is_refused(client: TestClient) -> None:
             assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
 
 
+@pytest.mark.parametrize("charset", ["undefined", "unicode_escape", "utf-16", "idna", "nonsense", "\xff", '"utf-7"'])
+def test_a_form_in_another_charset_is_refused_and_stores_nothing(client: TestClient, charset: str) -> None:
+    part = b'--B\r\nContent-Disposition: form-data; name="file"; filename="%s"\r\n\r\n%s\r\n'
+    body = part % (b"good.png", plain("blue")) + part % (rb"\ud800", b"bad") + b"--B--"
+    kind = f"multipart/form-data; boundary=B; charset={charset}".encode("latin-1")
+    for url in ("/v1/images", "/v1/search", "/v1/classify"):
+        answer = client.post(url, content=body, headers={b"Content-Type": kind})
+        assert (answer.status_code, answer.headers["content-type"]) == (415, "application/problem+json")
+        assert "UTF-8" in answer.json()["detail"]
+    spoken = {"Content-Type": "multipart/form-data; boundary=B; charset=UTF-8"}
+    one = part % (b"good.png", plain("blue")) + b"--B--"
+    assert client.post("/v1/search", content=one, headers=spoken).status_code == 200
+
+
 @pytest.mark.parametrize("path", ["", "/content", "/thumbnail"])
 def test_an_unknown_id_is_not_found(client: TestClient, path: str) -> None:
     for image_id in ("nobody", "%00", "%2e%2e%2fcatalog.sqlite3", "x" * 1000, "a%27%20OR%201=1"):
