@@ -31,16 +31,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m app", description="Parallax: search pictures by words and by pictures."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, summary in _COMMANDS.items():
-        command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
-        if name in given[:1]:
-            module = importlib.import_module(
-                f"app.commands.{name}"
-            )  # only the one that runs: `serve` brings much with it
-            module.configure(command)
-            command.set_defaults(run=module.run)
-    parsed = parser.parse_args(given)
     try:
+        for name, summary in _COMMANDS.items():
+            command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+            if name in given[:1]:  # only the one that runs: `serve` brings much with it
+                module = importlib.import_module(f"app.commands.{name}")
+                module.configure(command)
+                command.set_defaults(run=module.run)
+        parsed = parser.parse_args(given)
         return int(parsed.run(parsed))
     except ValidationError as error:
         return _complain("; ".join(fault["msg"].removeprefix("Value error, ") for fault in error.errors()), 2)

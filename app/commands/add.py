@@ -16,7 +16,7 @@ from app.errors import ServiceProblem
 from app.operations.progress import ProgressBar
 from app.records.metadata import Metadata, parse_metadata
 from app.schemas import AddedImage
-from app.settings import Settings
+from app.settings import read_settings
 from model.shards import PICTURE_EXTENSIONS
 
 BATCH_FILES = 32
@@ -117,7 +117,7 @@ def _to_folder(stack: ExitStack, path: Path) -> Add:
     from app.startup import load_encoder
     from app.storage.folder import DataFolder
 
-    settings = Settings(data=path)
+    settings = read_settings(data=path, allow_open=True)  # nobody is listened to
     folder = stack.enter_context(DataFolder(path))
     gallery = stack.enter_context(Gallery(folder, load_encoder(settings), max_pixels=settings.max_pixels))
 

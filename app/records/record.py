@@ -38,6 +38,11 @@ class Record(Entry):
     key: int
     """Grows with time, stays the same when the picture is replaced, and is never used twice."""
 
+    @property
+    def version(self) -> str:
+        """Of the bytes. An address with it is never that of others, so a browser may keep what is there for good."""
+        return self.sha256[:12]
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:

@@ -120,5 +120,5 @@ def _record(gallery: Gallery, image_id: str) -> Record | None:
 
 
 def _described(record: Record, base: str) -> dict[str, Any]:
-    address = f"{base}/v1/images/{quote(record.id)}/content?v={record.sha256[:12]}"
+    address = f"{base}/v1/images/{quote(record.id)}/content?v={record.version}"
     return {"url": address, "caption": title_of(record.metadata)} | record.metadata

@@ -27,8 +27,6 @@ from model.errors import ParallaxError
 
 router = APIRouter(prefix="/v1/images", tags=["images"])
 
-# The address of a picture carries the version of its bytes, so a browser never needs to ask again.
-_KEEP = "private, max-age=31536000, immutable"
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _PICTURE: dict[int | str, dict[str, Any]] = {200: {"description": "The picture", "content": {"image/*": _BINARY}}}
 _CREATED: dict[int | str, dict[str, Any]] = {
@@ -166,7 +164,7 @@ def get_image(gallery: OpenGallery, id: str) -> Image:  # noqa: A002
 def get_content(gallery: OpenGallery, request: Request, id: str) -> Response:  # noqa: A002
     """The original bytes."""
     record, file = gallery.content(id)
-    headers = {"ETag": f'"{record.sha256}"', "Cache-Control": _KEEP}
+    headers = _kept(request, record, f'"{record.sha256}"')
     if _is_known(request, headers["ETag"]):
         file.close()
         return Response(status_code=304, headers=headers)
@@ -177,10 +175,17 @@ def get_content(gallery: OpenGallery, request: Request, id: str) -> Response:  #
 def get_thumbnail(gallery: OpenGallery, request: Request, id: str) -> Response:  # noqa: A002
     """A WebP of at most 256 × 256 pixels, upright, with its transparency."""
     record, small = gallery.thumbnail(id)
-    headers = {"ETag": f'"{record.sha256}-256"', "Cache-Control": _KEEP}
+    headers = _kept(request, record, f'"{record.sha256}-256"')
     if _is_known(request, headers["ETag"]):
         return Response(status_code=304, headers=headers)
     return Response(small, headers=headers, media_type="image/webp")
+
+
+def _kept(request: Request, record: Record, etag: str) -> dict[str, str]:
+    """How a browser keeps a picture for a year: without asking where the address names these bytes, else by asking each
+    time whether it is still the one (RFC 9111, 5.2.2.4)."""
+    known = request.query_params.get("v") == record.version
+    return {"ETag": etag, "Cache-Control": f"private, max-age=31536000, {'immutable' if known else 'no-cache'}"}
 
 
 def _is_known(request: Request, etag: str) -> bool:

@@ -126,8 +126,7 @@ class Result(BaseModel):
     @classmethod
     def of(cls, match: Match) -> Self:
         record = match.record
-        # The version makes the address of other bytes another one, so that browsers may keep these for good.
-        base, version = f"/v1/images/{quote(record.id)}", record.sha256[:12]
+        base = f"/v1/images/{quote(record.id)}"
         return cls(
             id=record.id,
             score=round(match.score, 6),
@@ -135,8 +134,8 @@ class Result(BaseModel):
             metadata=record.metadata,
             width=record.width,
             height=record.height,
-            content_url=f"{base}/content?v={version}",
-            thumbnail_url=f"{base}/thumbnail?v={version}",
+            content_url=f"{base}/content?v={record.version}",
+            thumbnail_url=f"{base}/thumbnail?v={record.version}",
         )
 
 

@@ -114,9 +114,11 @@ def test_pictures_go_straight_into_a_data_folder(
     command: Command, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.startup.load_encoder", lambda _: ColourEncoder())
+    monkeypatch.setenv("PARALLAX_HOST", "0.0.0.0")  # which a service needs a key for, and a folder none
     data = tmp_path / "data"
     (folder / "bad.png").write_bytes(b"no picture")
     status, out, err = command("add", folder, "--data", data)
+    monkeypatch.delenv("PARALLAX_HOST")
     assert (status, out) == (1, "2 added, 0 there already, 1 failed\n")
     assert f"{folder / 'bad.png'}: This is not a picture" in err
     with running(data) as (service, client):
@@ -159,6 +161,17 @@ def test_misuse_is_told_from_failure(command: Command, arguments: list[str]) -> 
     status, out, err = command(*arguments)
     assert (status, out) == (2, "")
     assert err
+
+
+@pytest.mark.parametrize("name", ["serve", "add", "search", "verify", "reindex", "backup"])
+def test_a_setting_that_is_wrong_is_misuse_with_a_sentence(
+    command: Command, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("PARALLAX_PORT", "abc")
+    status, out, err = command(name, *(["x"] if name in ("add", "search", "backup") else []))
+    assert (status, out) == (2, "")
+    assert err.startswith("PARALLAX_PORT: ")
+    assert err.count("\n") == 1
 
 
 def test_a_question_that_the_service_refuses_fails_with_its_sentence(command: Command, url: str) -> None:
