@@ -1,4 +1,7 @@
-"""Whether a data folder is sound: catalog, originals, vectors and index agree. It changes nothing of them."""
+"""Whether a data folder is sound: catalog, originals, vectors and index agree.
+
+What they hold stays as it is; a catalog of an older release is brought to the form of this one.
+"""
 
 from __future__ import annotations
 

@@ -194,7 +194,7 @@ def _is_known(request: Request, etag: str) -> bool:
     return etag in known or "*" in known
 
 
-@router.delete("/{id}", status_code=204, responses=problems(404))
-def delete_image(gallery: OpenGallery, id: str) -> None:  # noqa: A002
+@router.delete("/{id}", status_code=204, responses=problems(404, 429))
+async def delete_image(gallery: OpenGallery, door: UploadDoor, id: str) -> None:  # noqa: A002
     """Remove a picture. When this is answered, no search finds it any more."""
-    gallery.delete(id)
+    await door.run(gallery.delete, id)

@@ -22,7 +22,8 @@ from app.admission.bodies import BodyLimit, Room
 from app.admission.claim import Claim, claimed
 from app.admission.door import Door
 from app.admission.presence import Presence
-from app.errors import Abandoned, Overloaded, TooLate
+from app.errors import Abandoned, NotFound, Overloaded, TooLate
+from app.gallery.gallery import Gallery
 from app.inference.lane import Lane
 from app.settings import Settings
 from model.errors import ParallaxError
@@ -34,7 +35,7 @@ from tests.app.test_shutdown import gate, gated, open_the
 
 __all__ = ["gate", "gated"]
 
-CLIENTS, QUEUE, WORKERS = 64, 32, 16
+CLIENTS, QUEUE, WORKERS, WRITERS = 64, 32, 16, 8
 
 
 class Held(ColourEncoder):
@@ -75,6 +76,26 @@ def test_64_clients_on_a_queue_of_32_are_answered_or_told_when_to_come_back(sett
             assert client.get("/v1/search?q=red").status_code == 200
         door: Door = client.app.state.searches  # type: ignore[attr-defined]
         assert (door.working, door.waiting) == (0, 0)
+
+
+def test_deletes_that_wait_for_each_other_are_queued_like_other_writes(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = threading.Event()
+
+    def held(self: Gallery, image_id: str) -> None:
+        released.wait(timeout=60)
+        raise NotFound(image_id)
+
+    monkeypatch.setattr(Gallery, "delete", held)
+    with opened(settings.model_copy(update={"queue": QUEUE})) as client, ThreadPoolExecutor(CLIENTS) as pool:
+        asked = [pool.submit(client.delete, "/v1/images/x") for _ in range(CLIENTS)]
+        answered = as_completed(asked, timeout=60)
+        refused = [next(answered).result() for _ in range(CLIENTS - QUEUE - WRITERS)]
+        assert {(one.status_code, "retry-after" in one.headers) for one in refused} == {(429, True)}
+        assert client.get("/metrics").status_code == client.get("/v1/models").status_code == 200
+        released.set()
+        assert {one.result().status_code for one in answered} == {404}
 
 
 def test_under_overload_memory_stays_flat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
