@@ -74,6 +74,11 @@ def somewhere(path: Sequence[str], predicate: Predicate) -> Condition:
     return found if predicate.needs is TRUE else all_of([predicate.needs, found])
 
 
+def tables_in(condition: Condition) -> int:
+    """How many tables SQLite has to plan before it reads the first row."""
+    return condition.sql.count("json_each(")  # no value can hold this: values are marks
+
+
 def _ways(path: Sequence[str]) -> Iterator[tuple[Step, ...]]:
     choices = [(step, int(step)) if number and is_place(step) else (step,) for number, step in enumerate(path)]
     return product(*choices)

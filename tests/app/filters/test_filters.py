@@ -262,6 +262,9 @@ LONG = ".".join(["a", "0", "0", *"bcdefghijklmn"])
         ({"a.0.1.2": 1}, "filter.a.0.1.2", "2 numbers"),
         ({"a": {"$in": list(range(10_001))}}, "filter", "10,000 values"),
         ({f"f{n}": n for n in range(129)}, "filter", "128 conditions"),
+        ({"$and": [{LONG: None} for _ in range(40)]}, "filter", "1,500 steps"),
+        ({"$or": [{"a.b.c.d.e.f.g.h": n} for n in range(128)]}, "filter", "1,500 steps"),
+        ({LONG: [[[[list(range(100))]]]]}, "filter", "1,500 steps"),
     ],
     ids=lambda value: str(value)[:30].encode("ascii", "replace").decode(),
 )
