@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from app.filters.sql import FALSE, TRUE, all_of, any_of, listed, mark, negation, sql
+from app.filters.sql import TRUE, all_of, any_of, listed, mark, sql
 from app.records.record import Condition
 
 _INT64 = range(-(2**63), 2**63)
@@ -70,9 +70,13 @@ def is_place(step: str) -> bool:
 
 def somewhere(path: Sequence[str], predicate: Predicate) -> Condition:
     """Whether the value at a path, or one of several where it goes through arrays, meets a predicate."""
-    found = [_finds(way, predicate) for way in _ways(path)]
-    starts = [path[:end] for end in range(1, len(path) + 1)] if predicate.of_missing else []
-    return any_of([*found, *(_misses(way) for start in starts for way in _ways(start))])
+    found = any_of([_finds(way, predicate) for way in _ways(path)])
+    return found if predicate.needs is TRUE else all_of([predicate.needs, found])
+
+
+def tables_in(condition: Condition) -> int:
+    """How many tables SQLite has to plan before it reads the first row."""
+    return condition.sql.count("json_each(")  # no value can hold this: values are marks
 
 
 def _ways(path: Sequence[str]) -> Iterator[tuple[Step, ...]]:
@@ -85,52 +89,46 @@ def _ways(path: Sequence[str]) -> Iterator[tuple[Step, ...]]:
 _OBJECT = "CASE {0}.type WHEN 'object' THEN {0}.value ELSE '{{}}' END"
 _ARRAY = "CASE {0}.type WHEN 'array' THEN {0}.value ELSE '[]' END"
 _CONTAINER = "CASE WHEN {0}.type IN ('object', 'array') THEN {0}.value ELSE '[]' END"
-_OBJECT_OR_ELEMENTS = (
-    "CASE {0}.type WHEN 'object' THEN '[' || {0}.value || ']' WHEN 'array' THEN {0}.value ELSE '[]' END"
-)
+_OBJECTS = "CASE {0}.type WHEN 'object' THEN '[' || {0}.value || ']' WHEN 'array' THEN {0}.value ELSE '{1}' END"
 
 
-def _each(container: str, alias: str) -> str:
-    return f"json_each({container}) AS {alias}"
+def _each(container: str, alias: str) -> Condition:
+    return Condition(f"json_each({container}) AS {alias}")
 
 
 def _finds(way: Sequence[Step], predicate: Predicate) -> Condition:
-    tables, conditions, node = _chain(way)
-    meets = predicate.of_node(node)
+    tables, conditions, node = _chain(way, of_missing=predicate.of_missing)
+    meets = [predicate.of_node(node)]
+    if predicate.of_missing:
+        meets.append(Condition(f"{node}.type IS NULL"))
     if predicate.in_arrays:
-        element = _exist([_each(_ARRAY.format(node), "e")], [predicate.of_node("e")])
-        meets = any_of([meets, element])
-    found = _exist(tables, [*conditions, meets])
-    return found if predicate.needs is TRUE else all_of([predicate.needs, found])
+        meets.append(_exist([_each(_ARRAY.format(node), "e")], [predicate.of_node("e")]))
+    return _exist(tables, [*conditions, any_of(meets)])
 
 
-def _misses(way: Sequence[Step]) -> Condition:
-    """Whether the last step of a way leads nowhere; places in an array that it does not have are not missed."""
-    *way, field = way
-    if isinstance(field, int):
-        return FALSE
-    if not way:
-        return negation(_exist([_each("images.metadata", "c")], [_key_is("c", field)]))
-    tables, conditions, node = _chain(way)
-    no_field = negation(_exist([_each(_OBJECT.format("o"), "c")], [_key_is("c", field)]))
-    lacking = _exist([_each(_OBJECT_OR_ELEMENTS.format(node), "o")], [Condition("o.type = 'object'"), no_field])
-    no_container = Condition(f"{node}.type NOT IN ('object', 'array')")
-    return _exist(tables, [*conditions, any_of([no_container, lacking])])
+def _chain(way: Sequence[Step], *, of_missing: bool) -> tuple[list[Condition], list[Condition], str]:
+    """The tables that lead along a way, the conditions that keep to it, and the alias of the node at its end.
 
-
-def _chain(way: Sequence[Step]) -> tuple[list[str], list[Condition], str]:
-    """The tables that lead along a way, the conditions that keep to it, and the alias of the node at its end."""
-    tables, conditions, node = [], [], ""
+    With `of_missing`, the way goes on where a field is not there, by a node whose type is NULL; a place that an array
+    does not have is not missed.
+    """
+    others = "[{}]" if of_missing else "[]"  # what is no container lacks every field, as an empty object does
+    tables, conditions, node = [Condition("(SELECT 1)")] if of_missing else [], [], ""
     for number, step in enumerate(way):
         inner = "images.metadata"
         if isinstance(step, int):
             inner = _ARRAY.format(node)
         elif number:
-            tables.append(_each(_OBJECT_OR_ELEMENTS.format(node), f"o{number}"))
+            tables.append(_each(_OBJECTS.format(node, others), f"o{number}"))
+            conditions.append(Condition(f"o{number}.type = 'object'"))
             inner = _OBJECT.format(f"o{number}")
         node = f"n{number}"
-        tables.append(_each(inner, node))
-        conditions.append(_key_is(node, step))
+        table, key_is = _each(inner, node), _key_is(node, step)
+        if of_missing and isinstance(step, str):
+            tables.append(sql(tables.pop(), " LEFT JOIN ", table, " ON ", key_is))
+        else:
+            tables.append(table)
+            conditions.append(key_is)
     return tables, conditions, node
 
 
@@ -138,9 +136,9 @@ def _key_is(node: str, step: Step) -> Condition:
     return sql(f"{node}.key = ", mark(step))
 
 
-def _exist(tables: Sequence[str], conditions: Sequence[Condition]) -> Condition:
+def _exist(tables: Sequence[Condition], conditions: Sequence[Condition]) -> Condition:
     # CROSS keeps SQLite from trying other orders, of which there is none
-    return sql("EXISTS (SELECT 1 FROM ", " CROSS JOIN ".join(tables), " WHERE ", listed(conditions, " AND "), ")")
+    return sql("EXISTS (SELECT 1 FROM ", listed(tables, " CROSS JOIN "), " WHERE ", listed(conditions, " AND "), ")")
 
 
 # Comparing
@@ -170,7 +168,8 @@ def _is_container(node: str, value: dict[str, Any] | list[Any]) -> Condition:
 
 
 def _has_part(node: str, way: Sequence[Step], part: object) -> Condition:
-    tables, conditions = [], []
+    tables: list[Condition] = []
+    conditions: list[Condition] = []
     for number, step in enumerate(way):
         tables.append(_each(_CONTAINER.format(node), f"p{number}"))
         node = f"p{number}"

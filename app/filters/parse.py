@@ -14,6 +14,9 @@ from app.records.json_text import kind_of, read_json
 from app.records.record import EVERY, Condition
 
 MAX_CONDITIONS = 128
+MAX_TABLES = 1_500
+"""One or two for each step of a path, on each of the ways to go. SQLite plans so many in less than 0.1 s; nothing can
+interrupt it meanwhile."""
 MAX_VALUES = 10_000
 MAX_DEPTH = 8
 MAX_STEPS = 16
@@ -44,7 +47,7 @@ class _Parser:
     """Goes through one filter, and counts what it costs."""
 
     def __init__(self) -> None:
-        self._conditions = self._values = 0
+        self._conditions = self._tables = self._values = 0
 
     def filter(self, value: object, place: str, depth: int) -> Tree:
         """All members of an object: `$and` and the like, or fields."""
@@ -106,7 +109,11 @@ class _Parser:
         self._conditions += predicate.cost
         if self._conditions > MAX_CONDITIONS:
             _refuse("filter", f"more than {MAX_CONDITIONS} conditions")
-        return Test(match.somewhere(path, predicate))
+        condition = match.somewhere(path, predicate)
+        self._tables += match.tables_in(condition)
+        if self._tables > MAX_TABLES:
+            _refuse("filter", f"its paths and values take more than {MAX_TABLES:,} steps through metadata")
+        return Test(condition)
 
     def _literal(self, value: object, place: str, depth: int = 1) -> Any:
         """A value to compare with, as it is. Refuses what SQLite cannot hold, and counts what is in it."""

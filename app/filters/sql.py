@@ -34,10 +34,6 @@ def any_of(conditions: Sequence[Condition]) -> Condition:
     return _joined(conditions, " OR ", FALSE)
 
 
-def negation(condition: Condition) -> Condition:
-    return sql("(NOT ", condition, ")")
-
-
 def _joined(conditions: Sequence[Condition], between: str, none: Condition) -> Condition:
     if len(conditions) < 2:
         return next(iter(conditions), none)

@@ -20,6 +20,7 @@ from app.http.problems import ProblemResponse, problem_of
 from app.records.metadata import parse_metadata, parse_patch
 from app.records.record import Record
 from app.routes import OpenFetcher, OpenGallery, SearchDoor, UploadDoor, problems
+from app.routes.answers import answered
 from app.schemas import AddAnswer, AddedImage, FailedFile, Image, ListAnswer, ListQuery
 from app.schemas.uploads import PutForm, UploadForm
 from app.security.fetching import Fetcher
@@ -124,20 +125,23 @@ async def patch_image(gallery: OpenGallery, door: UploadDoor, request: Request, 
     return Image.of(await door.run(lambda: gallery.patch(id, parse_patch(body))))
 
 
-@router.get("", responses=problems(429))
-async def list_images(gallery: OpenGallery, door: SearchDoor, query: Annotated[ListQuery, Query()]) -> ListAnswer:
+@router.get("", response_model=ListAnswer, responses=problems(429))
+async def list_images(gallery: OpenGallery, door: SearchDoor, query: Annotated[ListQuery, Query()]) -> Response:
     """Page through the gallery, or what a filter leaves of it, newest first.
 
     Pictures added meanwhile do not shift the pages.
     """
     before = None if query.cursor is None else _read_cursor(query.cursor)
-    condition = read_filter(query.filter)
-    records, total = await door.run(gallery.page, query.limit + 1, before, condition)
-    return ListAnswer(
-        images=[Image.of(record) for record in records[: query.limit]],
-        next_cursor=_cursor(records[query.limit - 1]) if len(records) > query.limit else None,
-        total=total,
-    )
+
+    def page() -> ListAnswer:
+        records, total = gallery.page(query.limit + 1, before, read_filter(query.filter))
+        return ListAnswer(
+            images=[Image.of(record) for record in records[: query.limit]],
+            next_cursor=_cursor(records[query.limit - 1]) if len(records) > query.limit else None,
+            total=total,
+        )
+
+    return await answered(door, page)
 
 
 def _cursor(last: Record) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import TypeAdapter
 
 from app.admission.door import Door
 from app.filters import parse_filter, read_filter
@@ -15,14 +14,12 @@ from app.gallery.gallery import Found, Gallery
 from app.http.body import Body, body_of, described
 from app.inference.queries import GivenVector, Part, SentPicture, Words
 from app.routes import OpenFetcher, OpenGallery, SearchDoor, problems
+from app.routes.answers import answered
 from app.routes.pictures import picture_source
 from app.schemas import QueryPart, Result, SearchAnswer, SearchBody, SearchForm, SearchQuery
 from app.security.fetching import Fetcher
 
 router = APIRouter(prefix="/v1/search", tags=["search"])
-
-
-_as_json = TypeAdapter(SearchAnswer).dump_json
 
 
 @router.get("", response_model=SearchAnswer, responses=problems(429))
@@ -61,15 +58,14 @@ async def search(gallery: OpenGallery, door: SearchDoor, fetcher: OpenFetcher, r
 async def _answer(door: Door, find: Callable[[], Found]) -> Response:
     began = time.perf_counter()
 
-    def answer() -> bytes:
-        """Written where it was found: the thread of the event loop has to serve every request."""
+    def answer() -> SearchAnswer:
         found = find()
         results = [Result.of(match) for match in found.matches]
         took_ms = round((time.perf_counter() - began) * 1000, 3)
         recall = found.recall_estimate
-        return _as_json(SearchAnswer(results=results, took_ms=took_ms, exact=recall is None, recall_estimate=recall))
+        return SearchAnswer(results=results, took_ms=took_ms, exact=recall is None, recall_estimate=recall)
 
-    return Response(await door.run(answer), media_type="application/json")
+    return await answered(door, answer)
 
 
 def _search(gallery: Gallery, fetcher: Fetcher, body: Body) -> Found:

@@ -232,6 +232,10 @@ def test_what_the_manual_says(condition: Json, names: str) -> None:
     assert [PEOPLE[place]["name"] for place in found_by(condition, PEOPLE)] == names.split()
 
 
+LONG = ".".join(["a", "0", "0", *"bcdefghijklmn"])
+"""As many steps and numbers as a path may have."""
+
+
 @pytest.mark.parametrize(
     ("condition", "place", "word"),
     [
@@ -258,6 +262,9 @@ def test_what_the_manual_says(condition: Json, names: str) -> None:
         ({"a.0.1.2": 1}, "filter.a.0.1.2", "2 numbers"),
         ({"a": {"$in": list(range(10_001))}}, "filter", "10,000 values"),
         ({f"f{n}": n for n in range(129)}, "filter", "128 conditions"),
+        ({"$and": [{LONG: None} for _ in range(40)]}, "filter", "1,500 steps"),
+        ({"$or": [{"a.b.c.d.e.f.g.h": n} for n in range(128)]}, "filter", "1,500 steps"),
+        ({LONG: [[[[list(range(100))]]]]}, "filter", "1,500 steps"),
     ],
     ids=lambda value: str(value)[:30].encode("ascii", "replace").decode(),
 )
@@ -300,6 +307,8 @@ def nested() -> Iterator[Json]:
     yield {".".join(["a", "0", "b", "1", *"cdefghijklmn"]): {"$in": [None, 1, "x", True, {"a": [1]}]}}
     yield {f"f{n}": n for n in range(128)}
     yield {"$or": [{"a.b.c": None} for _ in range(128)]}
+    yield {"$or": [{"a.0.b": n} for n in range(128)]}
+    yield {"$and": [{LONG: None} for _ in range(12)]}
     yield {"a": {"$in": [f"t{n}" for n in range(5000)] + list(range(4999))}}
     yield {"a": [{"x": list(range(60))}, {"y": list(range(60))}]}
 
@@ -310,6 +319,12 @@ def test_filters_at_the_limits_are_carried_out(condition: Json) -> None:
     assert found_by(condition, documents) == [
         place for place, document in enumerate(documents) if holds(document, condition)
     ]
+
+
+def test_a_filter_for_what_is_missing_grows_as_its_path_does() -> None:
+    short, long = (parse_filter({".".join("a" * steps): None}) for steps in (8, 16))
+    assert len(long.sql) < 2.2 * len(short.sql)
+    assert len(long.parameters) == 2 * len(short.parameters)
 
 
 def test_a_filter_that_nobody_waits_for_any_more_is_given_up(tmp_path: Path) -> None:

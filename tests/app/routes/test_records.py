@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from app.records.metadata import parse_patch, patched
+from app.routes import images
+from app.schemas import Image
 from app.settings import Settings
 from tests.app.pictures import noise, plain
 from tests.app.running import add
@@ -289,6 +292,28 @@ def test_a_list_with_a_filter_that_is_none_is_refused(client: TestClient, text: 
     answer = client.get("/v1/images", params={"filter": text})
     assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
     assert "filter" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(("owner", "name"), [(images, "read_filter"), (Image, "of")])
+def test_while_a_list_is_made_others_are_served(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, owner: object, name: str
+) -> None:
+    reached, released = Event(), Event()
+    made = getattr(owner, name)
+
+    def held(*given: Any) -> Any:
+        reached.set()
+        assert released.wait(timeout=20), "the event loop waits for one list"
+        return made(*given)
+
+    add(client, plain("red"))
+    monkeypatch.setattr(owner, name, held)
+    with ThreadPoolExecutor(1) as pool:
+        listed = pool.submit(client.get, "/v1/images", params={"filter": "{}"})
+        assert reached.wait(timeout=20)
+        assert client.get("/livez").status_code == 200
+        released.set()
+        assert listed.result().json()["total"] == 1
 
 
 # Uploads by address
