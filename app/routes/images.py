@@ -16,7 +16,7 @@ from app.gallery.gallery import Gallery, Upload
 from app.gallery.store import Added, Put
 from app.http.body import READ_AS_JSON
 from app.http.files import OpenedFile
-from app.http.problems import ProblemResponse, problem_of
+from app.http.problems import ProblemResponse, headers_of, problem_of
 from app.records.metadata import parse_metadata, parse_patch
 from app.records.record import Record
 from app.routes import OpenFetcher, OpenGallery, SearchDoor, UploadDoor, problems
@@ -67,7 +67,8 @@ async def add_images(
     errors = [FailedFile(filename=name, problem=problem_of(error)) for error, name in failures]
     if images:
         return AddAnswer(images=images, errors=errors)
-    return ProblemResponse(errors[0].problem, errors=[error.model_dump() for error in errors])
+    headers = headers_of(failures[0][0])
+    return ProblemResponse(errors[0].problem, headers, errors=[error.model_dump() for error in errors])
 
 
 def _contents(form: UploadForm | PutForm, fetcher: Fetcher) -> Iterator[bytes]:
