@@ -52,7 +52,8 @@ _MULTIPART = Form(media_type="multipart/form-data")
 async def add_images(
     gallery: OpenGallery, door: UploadDoor, fetcher: OpenFetcher, form: Annotated[UploadForm, _MULTIPART]
 ) -> Response | AddAnswer:
-    """Add pictures. Each file succeeds or fails for itself; the answer is an error only if all of them failed.
+    """Add pictures. Each file succeeds or fails for itself; the answer is an error only if all of them failed. Files
+    that could not be added in time fail with 503; sent again, they are added.
 
     A picture whose bytes are there already is not added again: its record is answered with `"duplicate": true`. With an
     `id` of its own it becomes a second record.
