@@ -25,8 +25,9 @@ T = TypeVar("T")
 class Door:
     """Runs blocking work in threads, off the event loop. `workers` at a time, `queue` waiting; the rest is refused.
 
-    Work whose client has gone, or whose `seconds` are over, is dropped unless it has been begun; of begun work, what
-    the model has not been given yet.
+    Work whose client has gone, or whose `seconds` are over, is dropped unless it has been begun; of begun work, the
+    pictures of an upload that have not been decoded, and what the model has not been given yet. What begun work then
+    returns is still its answer: it may have stored something.
     """
 
     def __init__(self, name: str, *, workers: int, queue: int, seconds: float) -> None:
@@ -51,12 +52,10 @@ class Door:
             metrics.REFUSED.labels(self.name, "full").inc()
             raise Overloaded("Too many requests are waiting. Try again in a moment.")
         claim, scope = Claim(), anyio.CancelScope()
-        faults: list[ParallaxError] = []
 
         def stop(fault: ParallaxError, reason: str) -> None:
             metrics.REFUSED.labels(self.name, reason).inc()
-            faults.append(fault)
-            claim.drop()
+            claim.drop(fault)
             scope.cancel()
 
         async def watch() -> None:
@@ -74,4 +73,4 @@ class Door:
             self._inside -= 1
             timer.cancel()
             watching.cancel()
-        raise faults[0] if faults else TooLate("The service is stopping.")
+        raise claim.fault or TooLate("The service is stopping.")

@@ -6,12 +6,15 @@ import hashlib
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import numpy as np
 
+from app.admission.claim import given_up
 from app.errors import InvalidRequest, StorageError
 from app.gallery.store import Added, Candidate, Put, Store
 from app.inference.lane import Encoder, Lane
@@ -24,6 +27,8 @@ from model.picture import Picture
 
 CHUNK = 64
 """Pictures that become durable together: a commit waits for the disk once, however many rows it holds."""
+
+T = TypeVar("T")
 
 log = logging.getLogger("parallax")
 
@@ -62,11 +67,14 @@ class Intake:
         self._decoders.shutdown()
 
     def add_many(self, uploads: Iterable[Upload]) -> list[Added | ParallaxError]:
-        """Add pictures, each for itself: its record, or what is wrong with it. In the order given."""
+        """Add pictures, each for itself: its record, or what is wrong with it. In the order given.
+
+        When nobody waits any more, those that have their vectors are still added; of the others, this is what is wrong.
+        """
         return [outcome for chunk in _chunks(uploads) for outcome in self._add_chunk(chunk)]
 
     def _add_chunk(self, chunk: Sequence[tuple[Upload, str]]) -> list[Added | ParallaxError]:
-        preparing = [self._decoders.submit(self._prepare_new, upload, sha256) for upload, sha256 in chunk]
+        preparing = [self._submit(self._prepare_new, upload, sha256) for upload, sha256 in chunk]
         try:
             prepared = [one.result() for one in preparing]
             outcomes = [_candidate(one) if isinstance(one, _Prepared) else one for one in prepared]
@@ -75,6 +83,10 @@ class Intake:
         finally:
             done = [one.result() for one in preparing if one.exception() is None]
             self._store.originals.discard(one.staged for one in done if isinstance(one, _Prepared))
+
+    def _submit(self, prepare: Callable[[Upload, str], T], upload: Upload, sha256: str) -> Future[T]:
+        """In a decode thread, but in the context of this one: under its claim, and with its id in the log."""
+        return self._decoders.submit(copy_context().run, prepare, upload, sha256)
 
     def _add(self, candidates: Sequence[Candidate]) -> Sequence[Added | ParallaxError]:
         try:
@@ -100,7 +112,9 @@ class Intake:
         Raises PictureError or InvalidRequest; what was there then stays.
         """
         _check_id(upload.id or "")
-        prepared = self._decoders.submit(self._prepare, upload, hashlib.sha256(upload.data).hexdigest()).result()
+        prepared = self._submit(self._prepare, upload, hashlib.sha256(upload.data).hexdigest()).result()
+        if isinstance(prepared, ParallaxError):
+            raise prepared
         try:
             candidate = _candidate(prepared)
             if isinstance(candidate, ParallaxError):
@@ -109,8 +123,13 @@ class Intake:
         finally:
             self._store.originals.discard([prepared.staged])
 
-    def _prepare(self, upload: Upload, sha256: str) -> _Prepared:
-        """What needs no order among uploads: decode, once, for vector and thumbnail; write the original to disk."""
+    def _prepare(self, upload: Upload, sha256: str) -> _Prepared | ParallaxError:
+        """What needs no order among uploads: decode, once, for vector and thumbnail; write the original to disk.
+
+        If nobody waits any more, nothing is done, and the reason is returned.
+        """
+        if fault := given_up():
+            return fault
         picture = self._decode(upload.data)
         entry = Entry(
             id=upload.id or new_id(),
@@ -183,6 +202,10 @@ def _candidate(prepared: _Prepared) -> Candidate | ParallaxError:
         vector = prepared.vector.result()
     except ParallaxError as error:
         return error
+    except CancelledError:
+        if fault := given_up():
+            return fault
+        raise
     return Candidate(prepared.entry, vector, prepared.thumbnail, prepared.staged, prepared.named)
 
 

@@ -68,6 +68,12 @@ def problem_of(error: ParallaxError) -> Problem:
     return Problem(type=f"urn:parallax:problem:{kind.slug}", title=kind.title, status=kind.status, detail=detail)
 
 
+def headers_of(error: ParallaxError) -> dict[str, str]:
+    """What goes with the problem: when to ask again, if that may help."""
+    seconds = _kind(error).retry_after
+    return {} if seconds is None else {"Retry-After": str(seconds)}
+
+
 def _kind(error: ParallaxError) -> _Kind:
     return next(_KINDS[cls] for cls in type(error).__mro__ if cls in _KINDS)
 
@@ -104,9 +110,7 @@ def install_problems(app: FastAPI) -> None:
 
 
 async def _on_parallax_error(_: Request, error: ParallaxError) -> ProblemResponse:
-    kind = _kind(error)
-    headers = None if kind.retry_after is None else {"Retry-After": str(kind.retry_after)}
-    return ProblemResponse(problem_of(error), headers)
+    return ProblemResponse(problem_of(error), headers_of(error))
 
 
 async def _on_validation_error(_: Request, error: RequestValidationError) -> ProblemResponse:

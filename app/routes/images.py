@@ -16,7 +16,7 @@ from app.gallery.gallery import Gallery, Upload
 from app.gallery.store import Added, Put
 from app.http.body import READ_AS_JSON
 from app.http.files import OpenedFile
-from app.http.problems import ProblemResponse, problem_of
+from app.http.problems import ProblemResponse, headers_of, problem_of
 from app.records.metadata import parse_metadata, parse_patch
 from app.records.record import Record
 from app.routes import OpenFetcher, OpenGallery, SearchDoor, UploadDoor, problems
@@ -51,7 +51,8 @@ _MULTIPART = Form(media_type="multipart/form-data")
 async def add_images(
     gallery: OpenGallery, door: UploadDoor, fetcher: OpenFetcher, form: Annotated[UploadForm, _MULTIPART]
 ) -> Response | AddAnswer:
-    """Add pictures. Each file succeeds or fails for itself; the answer is an error only if all of them failed.
+    """Add pictures. Each file succeeds or fails for itself; the answer is an error only if all of them failed. Files
+    that could not be added in time fail with 503; sent again, they are added.
 
     A picture whose bytes are there already is not added again: its record is answered with `"duplicate": true`. With an
     `id` of its own it becomes a second record.
@@ -66,7 +67,8 @@ async def add_images(
     errors = [FailedFile(filename=name, problem=problem_of(error)) for error, name in failures]
     if images:
         return AddAnswer(images=images, errors=errors)
-    return ProblemResponse(errors[0].problem, errors=[error.model_dump() for error in errors])
+    headers = headers_of(failures[0][0])
+    return ProblemResponse(errors[0].problem, headers, errors=[error.model_dump() for error in errors])
 
 
 def _contents(form: UploadForm | PutForm, fetcher: Fetcher) -> Iterator[bytes]:

@@ -254,7 +254,7 @@ def test_a_dropped_claim_cancels_what_it_holds_and_what_comes_later() -> None:
         claimed(begun)
         claimed(waiting)
         assert begun.set_running_or_notify_cancel()
-        claim.drop()
+        claim.drop(TooLate("late"))
         claimed(later)
     claimed(of_nobody)
     begun.set_result(1)

@@ -16,7 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from app.admission.claim import Claim
-from app.errors import InvalidFilter
+from app.errors import InvalidFilter, TooLate
 from app.filters import parse_filter, read_filter
 from app.filters.parse import MAX_DEPTH
 from app.records.record import EVERY, Condition
@@ -336,7 +336,7 @@ def test_a_filter_that_nobody_waits_for_any_more_is_given_up(tmp_path: Path) -> 
         for query in (records.count, records.keys, lambda condition: records.newest(10, None, condition)):
             with claim.in_force():
                 waiting = pool.submit(copy_context().run, query, endless)
-            claim.drop()
+            claim.drop(TooLate("late"))
             with pytest.raises(CancelledError):
                 waiting.result(timeout=60)
         assert records.count() == 1

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.admission.claim import Claim
-from app.errors import EncoderFault
+from app.errors import EncoderFault, TooLate
 from app.inference.lane import Lane
 from tests.app.dummy import ColourEncoder
 
@@ -92,7 +92,7 @@ def test_what_nobody_waits_for_any_more_is_dropped_and_takes_no_place_in_a_batch
         dropped = [lane.upload(ROW) for _ in range(20)]
         text = lane.text("red")
     kept = [lane.upload(ROW) for _ in range(8)]
-    claim.drop()
+    claim.drop(TooLate("late"))
     assert not first.cancel()  # the model is at it
     encoder.released.set()
     for future in (first, *kept):

@@ -18,6 +18,7 @@ from starlette.testclient import TestClient
 from app.operations.logs import configure_logs, fields, log_format, request_id
 from app.operations.progress import ProgressBar
 from app.settings import Settings
+from model.errors import BrokenPicture
 from tests.app.pictures import plain
 from tests.app.running import add, opened
 
@@ -100,6 +101,21 @@ def test_the_id_of_a_proxy_goes_with_the_request_into_every_thread(
     assert "RuntimeError: no" in failure["exception"]
     assert {one["request_id"] for one in (worker, failure, line)} == {"from.a-proxy_7"}
     assert line["level"] == "warning"
+
+
+def test_the_id_of_an_upload_goes_with_every_picture_into_the_threads_that_decode(
+    client: TestClient, lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        log.info("in a decode thread")
+        raise BrokenPicture("no")
+
+    monkeypatch.setattr("app.gallery.gallery.decode", refuse)
+    uploads = [("file", (f"{colour}.png", plain(colour))) for colour in ("red", "green", "blue")]
+    client.post("/v1/images", files=uploads, headers={"X-Request-ID": "from.a-proxy_7"})
+    *decoding, access_line = lines()
+    assert [line["message"] for line in decoding] == ["in a decode thread"] * 3
+    assert {line.get("request_id") for line in (*decoding, access_line)} == {"from.a-proxy_7"}
 
 
 def test_requests_at_the_same_time_keep_their_ids(client: TestClient, lines: Lines) -> None:

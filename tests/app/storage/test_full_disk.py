@@ -198,10 +198,16 @@ def test_a_catalog_that_became_read_only_says_so_and_answers_questions(tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("fault", "status", "kind"),
-    [(FULL, 507, "storage-full"), (BROKEN, 503, "storage-fault"), (errno.EROFS, 503, "storage-fault")],
+    ("fault", "status", "kind", "pause"),
+    [
+        (FULL, 507, "storage-full", None),
+        (BROKEN, 503, "storage-fault", "5"),
+        (errno.EROFS, 503, "storage-fault", "5"),
+    ],
 )
-def test_users_are_told_what_is_wrong_with_the_disk(client: TestClient, fault: int, status: int, kind: str) -> None:
+def test_users_are_told_what_is_wrong_with_the_disk(
+    client: TestClient, fault: int, status: int, kind: str, pause: str | None
+) -> None:
     image = add(client, noise(1))
     with failing(fault, 0, lasting=True):
         for answer in (
@@ -210,6 +216,7 @@ def test_users_are_told_what_is_wrong_with_the_disk(client: TestClient, fault: i
         ):
             assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
             assert answer.json()["type"] == f"urn:parallax:problem:{kind}"
+            assert answer.headers.get("retry-after") == pause
             assert "data folder" in answer.json()["detail"]
         assert client.post("/v1/search", files={"file": noise(1)}).json()["results"][0]["id"] == image["id"]
         assert client.get(f"/v1/images/{image['id']}/content").content == noise(1)
