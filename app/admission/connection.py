@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import resource
+import socket
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
@@ -15,6 +16,8 @@ log = logging.getLogger("parallax")
 
 REQUEST_SECONDS = 20
 """For the head of a request to come in, and for what is left of a refused one to go by."""
+READING_SECONDS = 30
+"""For a client to take anything more of an answer that is waiting for it; one that reads, however slowly, is served."""
 _FULL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _MOST = 4096
 
@@ -30,7 +33,7 @@ def most_connections() -> int:
 
 
 class Connection(H11Protocol):
-    """Uvicorn's, which waits for ever for a client that connects and is silent, or says its head letter by letter."""
+    """Uvicorn's, which waits for ever for a client that is silent, says its head letter by letter, or does not read."""
 
     most = _MOST
 
@@ -45,6 +48,7 @@ class Connection(H11Protocol):
             transport.write(_FULL)
             transport.close()
             return
+        _give_up_unless_read(transport)
         self._begin_to_wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -76,3 +80,13 @@ class Connection(H11Protocol):
         self._patience = None
         if not self._is_answering and not self.transport.is_closing():
             self.transport.close()
+
+
+def _give_up_unless_read(transport: asyncio.Transport) -> None:
+    """Have the kernel end the connection when nothing of what is sent is taken: it alone sees every byte that is.
+
+    Source: RFC 5482; tcp(7), TCP_USER_TIMEOUT, which only Linux has.
+    """
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        connection: socket.socket = transport.get_extra_info("socket")
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1000 * READING_SECONDS))

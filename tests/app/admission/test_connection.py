@@ -5,16 +5,19 @@ from __future__ import annotations
 import select
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
 import uvicorn
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.admission.connection import Connection, most_connections
 
 HEAD = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+MUCH = 32 << 20
+"""bytes: more than the kernel holds for a client that does not read"""
 
 
 async def hello(scope: Scope, receive: Receive, send: Send) -> None:
@@ -23,11 +26,29 @@ async def hello(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"hi"})
 
 
+class Much:
+    """Answers with far more than a client takes at once, whole or in parts; counts the answers that are under way."""
+
+    def __init__(self, part: int) -> None:
+        self.part = part
+        self.under_way = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        length = str(MUCH).encode()
+        self.under_way += 1
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]})
+            for end in range(self.part, MUCH + 1, self.part):
+                await send({"type": "http.response.body", "body": bytes(self.part), "more_body": end < MUCH})
+        finally:
+            self.under_way -= 1
+
+
 @contextmanager
-def serving() -> Iterator[Callable[[], socket.socket]]:
+def serving(app: ASGIApp = hello) -> Iterator[Callable[[], socket.socket]]:
     """A server with these connections; gives a function that connects to it."""
     listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(hello, http=Connection, ws="none", lifespan="off", log_config=None, timeout_keep_alive=60)
+    config = uvicorn.Config(app, http=Connection, ws="none", lifespan="off", log_config=None, timeout_keep_alive=60)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listening],))
     thread.start()
@@ -71,6 +92,17 @@ def ask(connection: socket.socket) -> None:
         part = connection.recv(65_536)
         assert part, said
         said += part
+
+
+def _status(connection: socket.socket) -> bytes:
+    """Of what is asked for; the answer is let go of when it begins."""
+    try:
+        connection.sendall(HEAD)
+        return connection.recv(12)[9:]
+    except ConnectionError:
+        return b""
+    finally:
+        connection.close()
 
 
 def drip(connection: socket.socket, letter: bytes) -> bytes:
@@ -122,6 +154,34 @@ def test_an_idle_connection_that_has_asked_before_is_kept(impatient: None) -> No
         ask(kept)
         assert read_all(silent) == b""  # which takes longer than a head may
         ask(kept)
+
+
+@pytest.mark.parametrize("part", [MUCH, 1 << 16], ids=["whole", "in parts"])
+def test_who_does_not_read_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, part: int) -> None:
+    monkeypatch.setattr("app.admission.connection.READING_SECONDS", 0.5)
+    monkeypatch.setattr(Connection, "most", 1)
+    app = Much(part)
+    with serving(app) as connect:
+        unread = connect()
+        unread.sendall(HEAD)
+        while _status(connect()) != b"200":  # as long as the only connection is taken
+            time.sleep(0.05)
+        assert len(read_all(unread)) < MUCH
+        while app.under_way:
+            time.sleep(0.05)
+
+
+def test_who_reads_slowly_is_served_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.admission.connection.READING_SECONDS", 1)
+    with serving(Much(1 << 16)) as connect:
+        slow = connect()
+        slow.sendall(HEAD)
+        got = 0
+        while got < MUCH:  # for several times as long as one that does not read at all may take
+            part = slow.recv(1 << 20)
+            assert part, f"cut off after {got} of {MUCH} bytes"
+            got += len(part)
+            time.sleep(0.1 * len(part) / (1 << 20))
 
 
 def test_when_there_are_too_many_the_next_is_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
