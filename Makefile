@@ -69,8 +69,15 @@ data: $(ALL) ## build the data sets in runs/, from packages of npm and Debian th
 	@$(RUN) -m training prepare icons runs/icons
 	@$(RUN) -m training prepare clipart runs/clipart
 
+# A run of three parts, each with a learning rate that ends at zero; a part that is done does nothing.
+DEFAULT := $(RUN) -m training train training/recipes/default.toml --out runs/default
+sources = --set 'data.train=[{path="runs/pictogram/train",per_batch=$(1)},{path="runs/icons/train",per_batch=$(2),by_root=true},{path="runs/clipart/train",per_batch=48}]'
+
 train-default: data ## train the default model in runs/default, hours on two cores; run it again to go on after a stop
-	@$(RUN) -m training train training/recipes/default.toml --out runs/default $(if $(wildcard runs/default/checkpoints/*),--resume)
+	@$(DEFAULT) $(if $(wildcard runs/default/checkpoints/*),--resume)
+	@$(DEFAULT) --resume --set steps=6150 --set optimizer.decay_steps=450 --set optimizer.learning_rate=1e-3 --set ema_decay=0.99 $(call sources,288,176)
+	@$(DEFAULT) --resume --set steps=7300 --set optimizer.decay_steps=1150 --set optimizer.learning_rate=1.2e-3 --set ema_decay=0.99 $(call sources,272,192)
+	@$(DEFAULT) --resume --set steps=8500 --set optimizer.decay_steps=1200 --set optimizer.learning_rate=1.2e-3 --set ema_decay=0.99 $(call sources,272,192)
 
 # PyTorch's own CPU build of the release that pyproject.toml names. No package index that the lock is resolved from has
 # it, so its hash stands here and is added to those of the default build.

@@ -130,7 +130,8 @@ def draw_reliability(judged: Mapping[Kind, Judged], out: Path) -> None:
         panel.plot([0, 1], [0, 1], color="grey", linewidth=1, linestyle="--", label="as stated")
         panel.plot(means, shares, marker="o", label="on queries not fitted on")
         for mean, share, count in zip(means, shares, counts, strict=True):
-            panel.annotate(f"{count:,}", (mean, share), (4, -12), textcoords="offset points", fontsize="x-small")
+            offset = (4, -12) if share > 0.05 else (10, 2)  # clear of the axis
+            panel.annotate(f"{count:,}", (mean, share), offset, textcoords="offset points", fontsize="x-small")
         panel.set(title=_TITLES[kind], xlabel="relevance", xlim=(0, 1.08), ylim=(0, 1.05))
         panel.grid(alpha=0.3)
     panels[0][0].set_ylabel("share of relevant pictures")
