@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -175,7 +175,14 @@ def _tell_of_changes(path: Path, now: dict[str, Any]) -> None:
     """On stderr, what a resumed run no longer has as it was: its numbers are then not those of a run without a stop."""
     if not path.is_file():
         return
-    before = json.loads(path.read_text("utf-8"))
-    for key, value in now.items():
-        if key in before and before[key] != value:
-            print(f"{path.name}: {key} was {before[key]!r}, is {value!r}", file=sys.stderr)
+    for name, before, value in _changes(json.loads(path.read_text("utf-8")), now):
+        print(f"{path.name}: {name} was {before!r}, is {value!r}", file=sys.stderr)
+
+
+def _changes(before: Any, now: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Where two trees differ, by dotted names; what only one of them has is no difference."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in (key for key in now if key in before):
+            yield from _changes(before[key], now[key], f"{name}.{key}" if name else key)
+    elif before != now:
+        yield name, before, now

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -161,9 +162,13 @@ def test_a_run_folder_tells_what_was_run(config, tmp_path):
 
 def test_a_resumed_run_says_what_is_no_longer_the_same(config, tmp_path, capsys):
     Run(config, tmp_path).train()
-    Run(config.model_copy(update={"steps": 9, "style_weight": 0.5}), tmp_path, resume=True).train()
+    optimizer = config.optimizer.model_copy(update={"learning_rate": 0.5})
+    Run(
+        config.model_copy(update={"steps": 9, "style_weight": 0.5, "optimizer": optimizer}), tmp_path, resume=True
+    ).train()
     said = capsys.readouterr().err
     assert "config.json: steps was 8, is 9" in said
+    assert re.search(r"config\.json: optimizer\.learning_rate was \S+, is 0\.5\n", said)
     assert "config.json: style_weight was 0.2, is 0.5" in said
     assert "environment.json" not in said
 
