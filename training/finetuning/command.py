@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model.errors import ParallaxError
+from model.folder import ModelFolder, read_folder
 
 if TYPE_CHECKING:
     from training.config import TrainingConfig
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "finetune.toml"
 RUN, MODEL, RESULT, TABLE = "run", "model", "comparison.json", "comparison.md"
+_HALFWAY = "halfway"
 
 
 class NoBetterError(ParallaxError):
@@ -49,7 +52,6 @@ def run(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
 
     keep_freed_memory()
     from model.durable import write_atomic
-    from training.export import export_run
     from training.finetuning.comparison import figures, score, table
     from training.finetuning.split import HELD_OUT, split
 
@@ -59,7 +61,7 @@ def run(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
     data = {HELD_OUT: held_out.folder} | ({"canary": arguments.canary} if arguments.canary else {})
     before = figures(arguments.model, data)
     _train(config, out / RUN)
-    folder = export_run(out / RUN, out / MODEL)
+    folder, weights = _export(out, held_out.folder)
     after = figures(folder.path, data)
     better = score(after[HELD_OUT]) > score(before[HELD_OUT])
     result = {
@@ -68,6 +70,7 @@ def run(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
         "fingerprint": folder.fingerprint if better else None,
         "pictures": {"train": train.pictures, "held-out": held_out.pictures},
         "steps": config.steps,
+        "weights": weights,
         "before": before,
         "after": after,
     }
@@ -89,7 +92,6 @@ def configure(
     """The recipe for these pictures: the loss that the model was trained with, a batch that has no concept twice."""
     import tomllib
 
-    from model.folder import read_folder
     from training.config import read_config
 
     section = tomllib.loads(RECIPE.read_text("utf-8"))["data"]
@@ -118,6 +120,24 @@ def _train(config: TrainingConfig, folder: Path) -> None:
     if run.terminated:
         print(f"Stopped by SIGTERM after step {run.step}, which is saved; the same command goes on.", file=sys.stderr)
         sys.exit(EXIT_STATUS)
+
+
+def _export(out: Path, held_out: Path) -> tuple[ModelFolder, str]:
+    """The tuned weights or the mean of them and those before, whichever finds more of what was held out; and which."""
+    from training.export import export_run
+    from training.finetuning.comparison import figures, score
+
+    scores = {}
+    for name, halfway in ((MODEL, False), (_HALFWAY, True)):
+        folder = export_run(out / RUN, out / name, halfway=halfway)
+        (found,) = figures(folder.path, {name: held_out}).values()
+        scores[name] = score(found)
+    if scores[_HALFWAY] > scores[MODEL]:
+        shutil.rmtree(out / MODEL)
+        (out / _HALFWAY).rename(out / MODEL)
+        return read_folder(out / MODEL), "halfway"
+    shutil.rmtree(out / _HALFWAY)
+    return read_folder(out / MODEL), "tuned"
 
 
 def _quoted(path: Path) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageColor
+from safetensors.torch import load_file
 
 from model import load
 from model.__main__ import main as import_model
@@ -19,6 +20,7 @@ from tests.training.loop.tiny import tiny_batch
 from training.__main__ import main
 from training.config import ConfigError, read_config
 from training.data.drawings import read_examples
+from training.export import export_run
 from training.finetuning.command import RECIPE
 from training.finetuning.split import split
 from training.loop.log import read_log
@@ -59,6 +61,20 @@ def test_one_command_from_a_model_and_pictures_to_a_better_model(recipe, tmp_pat
     ways = [said[when]["held-out"]["text_to_picture"]["R@10"] for when in ("before", "after")]
     assert ways[1] > ways[0]
     assert "| held-out | text → picture |" in (out / "comparison.md").read_text()
+    assert not (out / "halfway").exists(), "the weights that were not taken are gone"
+    tuned, midway = (
+        load_file(export_run(out / "run", tmp_path / str(halfway), halfway=halfway).weights)
+        for halfway in (False, True)
+    )
+    before = load_file(read_folder(model).weights)
+    for name, value in tuned.items():
+        if value.is_floating_point():
+            torch.testing.assert_close(midway[name], (value + before[name]) / 2, atol=2e-3, rtol=2e-3)
+    chosen, expected = (
+        load_file(read_folder(out / "model").weights),
+        {"tuned": tuned, "halfway": midway}[said["weights"]],
+    )
+    assert all(torch.equal(chosen[name], expected[name]) for name in expected)
 
 
 @pytest.mark.parametrize(("kind", "loss"), [("clip", "contrastive"), ("siglip", "sigmoid")])
