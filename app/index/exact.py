@@ -11,6 +11,7 @@ candidates that these name among the rows they cover, and with every row that ca
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -184,7 +185,7 @@ class Index:
         chosen = None if keys is None else self._chosen(keys)
         members, bits = (self._length, self._bits) if chosen is None else (chosen.members, chosen.bits)
         limit = min(limit, members)
-        if limit <= 0 or not np.isfinite(query).all():  # what is no direction has nothing near it
+        if limit <= 0 or not math.isfinite(np.dot(query, query)):  # what is no direction has nothing near it
             return Found([], exact=True)
         if self.lists is not None and limit <= _DEEPEST and is_large(members):
             rows = self.lists.nearest(query, limit, bits, None if chosen is None else chosen.by_list)
@@ -207,11 +208,13 @@ class Index:
 
     def _best(self, scores: Vector, rows: NDArray[np.int64], limit: int) -> list[tuple[int, float]]:
         if len(rows) > 2 * limit:  # sorting all of them takes longer than the comparison
-            near = scores >= np.partition(scores, -limit)[-limit]
+            (near,) = (scores >= np.partition(scores, -limit)[-limit]).nonzero()
             scores, rows = scores[near], rows[near]
         found = self._rows.keys[rows]
         best = np.lexsort((found, -scores))[:limit]
-        cosines = scores[best].clip(-1, 1)  # rounding may leave the range by 1e-7
+        cosines = scores[best]
+        if cosines.size and (cosines[0] > 1 or cosines[-1] < -1):  # rounding may leave the range by 1e-7
+            cosines = cosines.clip(-1, 1)
         return list(zip(found[best].tolist(), cosines.tolist(), strict=True))
 
     def _chosen(self, keys: Keys) -> Selection:

@@ -105,20 +105,19 @@ class Lists:
         lie anywhere but near to the query, and no measure of recall speaks of it.
         """
         candidates, probes = self.candidates_for(limit)
-        queries = query[np.newaxis]
-        if by_list is None:
-            rows = self.ranked(queries, candidates, probes, bits)[0]
-        else:
+        if by_list is not None:
             candidates *= _MORE_OF_CHOSEN
-            nearness, order = self._worth_looking(queries, probes, by_list)
+        rows, scores = np.empty(candidates, np.int64), np.empty(candidates, np.float32)
+        asked, place = (1, swig_ptr(query), candidates), (swig_ptr(scores), swig_ptr(rows))
+        # Both as they are in C++. For Python the first checks for microseconds, and the second takes no selector.
+        if by_list is None:
+            self.ivf.search_c(*asked, *place, _parameters(probes, bits))
+        else:
+            nearness, order = self._worth_looking(query[np.newaxis], probes, by_list)
             if not order.size:
                 return np.empty(0, np.int64)
-            rows, scores = np.empty(candidates, np.int64), np.empty(candidates, np.float32)
-            place = (swig_ptr(order), swig_ptr(nearness), swig_ptr(scores), swig_ptr(rows))
-            # as it is in C++: the one for Python takes no selector
-            self.ivf.search_preassigned_c(
-                1, swig_ptr(queries), candidates, *place, False, _parameters(order.shape[1], bits)
-            )
+            lists = (swig_ptr(order), swig_ptr(nearness))
+            self.ivf.search_preassigned_c(*asked, *lists, *place, False, _parameters(order.shape[1], bits))
         found: NDArray[np.int64] = rows if rows[-1] >= 0 else rows[rows >= 0]  # what is missing stands at the end
         return found
 
