@@ -32,8 +32,20 @@ def phrases(label: str) -> list[str]:
 
 
 def captions(example: Example, count: int, rng: Generator) -> list[str]:
-    """One caption in English; each further one in a random language of those that the example has, English too."""
+    """One caption in English; each further one in a random language of those that the example has, English too.
+
+    Of an example with several captions, different ones as they were written, as long as there are.
+    """
+    if example.captions:
+        return written(example, count, rng)
     return [caption(example, rng), *(_in_any_language(example, rng) for _ in range(count - 1))]
+
+
+def written(example: Example, count: int, rng: Generator) -> list[str]:
+    """So many captions as people wrote them: different ones as long as there are."""
+    texts = (example.label, *example.captions)
+    order = rng.permutation(len(texts))
+    return [texts[order[number % len(texts)]] for number in range(count)]
 
 
 def _in_any_language(example: Example, rng: Generator) -> str:
@@ -77,8 +89,9 @@ def _thinned(label: str, rng: Generator) -> str:
 
 
 def vocabulary_texts(examples: Sequence[Example]) -> list[str]:
-    """Every distinct label and keyword of every language, the texts a tokenizer is trained on."""
+    """Every distinct label, caption and keyword of every language, the texts a tokenizer is trained on."""
     texts = {text for example in examples for text in (*phrases(example.label), *example.tags)}
     texts |= {query(label) for example in examples for label in example.labels.values()}
     texts |= {tag for example in examples for tags in example.keywords.values() for tag in tags}
+    texts |= {caption for example in examples for caption in example.captions}
     return sorted(texts) + [template.replace("{}", "") for template in TEMPLATES]

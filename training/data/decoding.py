@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from model.config import PreprocessConfig
 from model.errors import PictureError
 from training.data.bad import BadSample
-from training.data.captions import caption
+from training.data.captions import caption, written
 from training.data.data_set import DataSet, Reference
 from training.data.example import DataError, Example
 from training.data.photograph import photograph
@@ -104,11 +104,9 @@ def said(example: Example, count: int, rng: Generator) -> list[str]:
 
     Captions as people write them stay as they are; of a label with keywords, as drawings have, `caption` makes some.
     """
-    if example.tags:
+    if example.tags and not example.captions:
         return [caption(example, rng) for _ in range(count)]
-    texts = (example.label, *example.captions)
-    order = rng.permutation(len(texts))
-    return [texts[order[number % len(texts)]] for number in range(count)]
+    return written(example, count, rng)
 
 
 def concept_number(concept: str) -> int:

@@ -15,9 +15,10 @@ from model.config import PreprocessConfig
 from model.errors import PictureError
 from model.picture import decode
 from model.preprocess import resize
-from training.data.bad import BadSample, BadSamples, TooManyBad
+from training.data.bad import BadSample, BadSamples
 from training.data.example import DataError, Example
 from training.data.opening import open_data
+from training.data.samples import every_sample
 from training.data.section import ColumnsSection
 
 _USUAL = ColumnsSection()
@@ -33,21 +34,7 @@ def read_examples(
     """
     data = open_data(path, columns)
     report = BadSamples() if bad is None else bad
-    found = []
-    for number, part in enumerate(data.parts):
-        try:
-            for reference in data.references(number):
-                try:
-                    found.append(data.example(reference))
-                    report.good()
-                except BadSample as sample:
-                    report.add(sample)
-        except TooManyBad:
-            raise
-        except DataError as error:
-            if not found:
-                raise
-            report.add(BadSample("the rest of it", part, str(error)))
+    found = list(every_sample(data, data.example, report))
     report.finish()
     if not found:
         raise DataError(f"{path}: {data.description}, and it holds no samples")

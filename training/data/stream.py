@@ -209,15 +209,15 @@ def vocabulary(config: TrainingConfig, sources: Sequence[DataSet[Any]]) -> list[
     """The texts that a tokenizer is trained on: of all samples, or of `VOCABULARY` from parts in random order."""
     texts: list[str] = []
     for source in sources:
-        epoch = takewhile(lambda found: found[1].epoch == 0, ordered(source, config.seed, config.data.stream.buffer))
+        samples = ordered(source, config.seed, config.data.stream.buffer, damaged=lambda part, error: None)  # noqa: ARG005
+        epoch = takewhile(lambda found: found[1].epoch == 0, samples)
         examples = []
         for reference, _ in islice(epoch, VOCABULARY // len(sources)):
             try:
                 examples.append(Example(picture=b"", **source.words(reference).as_example()))
             except BadSample:
-                continue  # counted when the batches are made
+                continue  # counted when the batches are made, as parts are that are damaged
         texts += vocabulary_texts(examples)
-        texts += [caption for example in examples for caption in example.captions]
     return texts
 
 

@@ -77,6 +77,8 @@ def _members(file: BinaryIO, end: int) -> Iterator[Member]:
                     yield Member(name or own, start, size)
             name = long_size = None
         position = start + -(-size // _BLOCK) * _BLOCK
+    if position > end:
+        raise ValueError(f"it is cut off at byte {end:,}, within the block that ends a member")
 
 
 def _sum_is_right(header: bytes) -> bool:

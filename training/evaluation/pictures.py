@@ -13,8 +13,10 @@ from model import Encoder
 from model.errors import PictureError
 from model.picture import decode
 from training.data.bad import BadSample, BadSamples
+from training.data.data_set import Reference
 from training.data.example import DataError
 from training.data.opening import open_data
+from training.data.samples import every_sample
 from training.data.words import Words
 
 _BATCH = 64
@@ -95,15 +97,11 @@ def encode(encoder: Encoder, path: Path) -> Pictures:
 def read(path: Path, bad: BadSamples) -> Iterator[tuple[Described, bytes]]:
     """Every picture of a data set of any kind that `open_data` knows, in its order; bad ones are told to `bad`."""
     data = open_data(path)
-    for part in range(len(data.parts)):
-        for reference in data.references(part):
-            try:
-                example, picture = _described(f"{part}/{reference.key}", data.words(reference)), data.picture(reference)
-            except BadSample as sample:
-                bad.add(sample)
-                continue
-            bad.good()
-            yield example, picture
+
+    def described(reference: Reference) -> tuple[Described, bytes]:
+        return _described(f"{reference.part}/{reference.key}", data.words(reference)), data.picture(reference)
+
+    return every_sample(data, described, bad)
 
 
 def _described(key: str, words: Words) -> Described:

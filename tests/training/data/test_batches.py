@@ -155,6 +155,16 @@ def test_further_captions_come_in_every_language_that_there_is():
     assert {"Katze", "Haustier", "drapeau Japon"} <= set(vocabulary_texts([example]))
 
 
+def test_captions_that_people_wrote_are_all_told_and_stay_as_they_are():
+    said = {"a cat on a mat", "The cat sleeps.", "someone's pet"}
+    first, *others = sorted(said)
+    example = Example(picture=b"", label=first, tags=("pet",), concept="1", style="", captions=tuple(others))
+    rng = np.random.default_rng(0)
+    assert all(set(captions(example, 3, rng)) == said for _ in range(20))
+    assert {text for _ in range(50) for text in captions(example, 1, rng)} == said
+    assert said <= set(vocabulary_texts([example]))
+
+
 def test_each_picture_has_its_captions_beside_it(config):
     batch = batches(config, captions_per_picture=3)[4]
     assert len(batch.ids) == 3 * len(batch.pixels)

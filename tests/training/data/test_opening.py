@@ -11,13 +11,16 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from tests.training.data.data_sets import LAYOUTS, caption, picture, write_shards
+from training.config import read_config
 from training.data.bad import BadSamples, TooManyBad
 from training.data.braces import expand
 from training.data.drawings import load_drawings, read_examples
 from training.data.example import DataError
 from training.data.opening import open_data
 from training.data.section import ColumnsSection
+from training.data.stream import open_sources, vocabulary
 from training.data.words import words
+from training.evaluation.pictures import read
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -176,6 +179,18 @@ def test_a_shard_that_is_cut_off_gives_what_it_has(tmp_path):
     assert [e.label for e in examples] == [caption(number) for number in range(len(examples))]
     assert bad.bad == 1
     assert "not a readable shard" in bad.last
+    evaluated = BadSamples(None, tolerated=0.9)
+    assert [found.label for found, _ in read(whole, evaluated)] == [e.label for e in examples]
+    assert evaluated.last == bad.last
+
+
+def test_a_vocabulary_is_made_of_what_a_damaged_shard_has(tmp_path, recipe):
+    whole = write_shards(tmp_path / "shards", 30) / "00000.tar"
+    whole.write_bytes(whole.read_bytes()[:20_100])
+    config = read_config(recipe, [f'data.train=[{{path="{whole}", per_batch=4}}]'])
+    texts = vocabulary(config, open_sources(config.data))
+    assert caption(0) in texts
+    assert caption(29) not in texts
 
 
 @pytest.mark.parametrize("caption", [None, "", " \n", [], [None, ""]])

@@ -69,3 +69,14 @@ def test_damage_is_an_error_or_harmless(tmp_path_factory, place, value, cut):
     except ShardError:
         return
     assert all(m.offset + m.size <= path.stat().st_size for m in found)
+
+
+def test_an_archive_that_is_cut_off_between_two_files_says_so(tmp_path):
+    """In the zeros that fill up the last block of a file, which is whole itself."""
+    path = tmp_path / "a.tar"
+    write(path, [("a", b"x"), ("b", b"y")], tarfile.USTAR_FORMAT)
+    path.write_bytes(path.read_bytes()[: 512 + 512 + 100])
+    found = members(path)
+    assert next(found).name == "a"
+    with pytest.raises(ShardError, match="cut off at byte 1,124"):
+        list(found)
