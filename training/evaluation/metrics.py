@@ -55,7 +55,7 @@ def retrieve(
         others = np.where(matches, np.float32(-np.inf), scores)
         scores[~matches] = -np.inf
         best = scores.max(axis=1, keepdims=True)
-        ranks[chunk] = 1 + (others >= best - _TIE).sum(axis=1)
+        ranks[chunk] = 1 + (~(others < best - _TIE) & ~matches).sum(axis=1)  # NaN is ahead of nothing
         precisions[chunk] = _average_precision(_highest(scores), _highest(others), totals[chunk])
         match[chunk], other[chunk] = best[:, 0], np.maximum(others.max(axis=1), -1)
     return Retrieval(ranks, precisions, match, other)

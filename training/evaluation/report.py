@@ -72,7 +72,10 @@ def draw_recalls(result: Mapping[str, Any], out: Path) -> None:
 
 
 def draw_slices(result: Mapping[str, Any], out: Path) -> None:
-    """Text → picture R@1 and R@10 of each slice with their intervals, one panel a split and kind of slice, as a PNG."""
+    """Text → picture R@1 and R@10 of each slice with their intervals, one panel a split and kind of slice, as a PNG.
+
+    Without any slice there is none.
+    """
     panels = [
         (f"{split}, by {name}", measured[kind])
         for split, measured in result.items()
@@ -80,6 +83,7 @@ def draw_slices(result: Mapping[str, Any], out: Path) -> None:
         if kind in measured
     ]
     if not panels:
+        out.unlink(missing_ok=True)  # an earlier one
         return
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)

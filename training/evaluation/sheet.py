@@ -16,7 +16,7 @@ from training.data.bad import BadSamples
 from training.evaluation.evaluate import Measured, Texts
 from training.evaluation.metrics import RANKS, Retrieval
 from training.evaluation.pictures import Pictures, read
-from training.evaluation.style import STYLE
+from training.evaluation.sheet_style import STYLE
 
 WORST, BEST = 18, 9
 """Queries of each split and direction."""
@@ -157,9 +157,12 @@ def _right(right: bool) -> str:
 
 def _thumbnails(pictures: Pictures, rows: set[int]) -> dict[int, str]:
     """Data URIs of the pictures in some rows, which are read again."""
-    wanted = {pictures.examples[row].key: row for row in rows}
+    wanted: dict[str, list[int]] = {}
+    for row in rows:  # a picture that is listed twice has one key
+        wanted.setdefault(pictures.examples[row].key, []).append(row)
     again = read(pictures.source, BadSamples())
-    return {wanted[example.key]: _thumbnail(data) for example, data in again if example.key in wanted}
+    found = {example.key: _thumbnail(data) for example, data in again if example.key in wanted}
+    return {row: found[key] for key, same in wanted.items() for row in same}
 
 
 def _thumbnail(data: bytes) -> str:

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from model import load
 from model.shards import Sample, ShardWriter
+from tests.training.evaluation.test_command import SHIPPED
 from training.data.bad import TooManyBad
 from training.data.example import DataError
 from training.evaluation.evaluate import LanguageError, evaluate, measure, query
@@ -164,6 +166,17 @@ def test_pictures_that_cannot_be_read_are_not_passed_over_in_silence(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="holds nothing of this"):
         measure(Planned(ENGLISH), tmp_path / "empty")
+
+
+def test_a_picture_that_is_listed_twice_is_shown_twice(tmp_path):
+    for number, name in enumerate(["a.png", "b.png"]):
+        Image.new("RGB", (8, 8), (number * 200, 0, 0)).save(tmp_path / name)
+    rows = [("a.png", "sun"), ("a.png", "star"), ("b.png", "moon")]
+    said = [{"file_name": name, "caption": caption} for name, caption in rows]
+    (tmp_path / "captions.json").write_text(json.dumps(said))
+    encoder = load(SHIPPED)
+    page = contact_sheet(encoder, measure(encoder, tmp_path, templates=["{}"]))
+    assert page.count("data:image/webp;base64,") >= 3
 
 
 def test_the_contact_sheet_is_whole_by_itself_and_shows_the_worst_first(tmp_path):

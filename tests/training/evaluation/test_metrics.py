@@ -82,6 +82,12 @@ def test_a_model_that_cannot_tell_scores_nothing():
     assert summary(first_ranks(same, same, concepts, concepts))["R@10"] == 0
 
 
+def test_a_model_that_gives_no_numbers_scores_nothing():
+    vectors = np.full((20, 4), np.nan, dtype=np.float32)
+    names = [str(number) for number in range(20)]
+    assert first_ranks(vectors, vectors, names, names).tolist() == [20] * 20
+
+
 def test_a_query_without_a_match_is_an_error():
     with pytest.raises(ValueError, match="1 query concepts have no picture in the gallery, 'b'"):
         first_ranks(np.ones((1, 2), np.float32), np.ones((1, 2), np.float32), ["b"], ["a"])
