@@ -20,6 +20,10 @@ RUN, MODEL, RESULT, TABLE = "run", "model", "comparison.json", "comparison.md"
 _HALFWAY = "halfway"
 
 
+class FinishedError(ParallaxError):
+    """The folder of a fine-tune holds one that has ended."""
+
+
 class NoBetterError(ParallaxError):
     """The model of a fine-tune is worse at what it was tuned for."""
 
@@ -46,7 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
     """Split, measure, train, export, measure again; returns the result and its table.
 
-    The same command goes on with a run that was stopped. Raises NoBetterError where there is nothing to export.
+    The same command goes on with a run that was stopped. Raises FinishedError where it has ended, and NoBetterError
+    where there is nothing to export.
     """
     from training.loop.allocator import keep_freed_memory
 
@@ -56,6 +61,8 @@ def run(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
     from training.finetuning.split import HELD_OUT, split
 
     out: Path = arguments.out
+    if (out / RESULT).exists():
+        raise FinishedError(f"{out} holds a fine-tune that has ended ({out / RESULT}): name another folder by --out")
     train, held_out = split(arguments.pictures, out / "pictures", arguments.held_out)
     config = configure(arguments.model, train.folder, held_out.folder, train.concepts, arguments.canary, arguments.set)
     data = {HELD_OUT: held_out.folder} | ({"canary": arguments.canary} if arguments.canary else {})
@@ -81,7 +88,7 @@ def run(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
         (folder.path / "config.json").rename(folder.path / "config.json.no-better")  # without it a folder is no model
         raise NoBetterError(
             f"{text}\n\nThe model is no better at the pictures held out than {arguments.model}: go on with that one. "
-            "More pictures, fewer steps or a lower rate (--set optimizer.learning_rate=…) may help"
+            "More pictures, fewer steps or a lower rate (--set optimizer.learning_rate=…) may help, with another --out"
         )
     return result, f"{text}\n\n{folder.path} {folder.fingerprint}"
 

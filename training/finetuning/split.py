@@ -1,14 +1,21 @@
 """Pictures in two parts: those that a model is fine-tuned on, and those that show what that was worth."""
 
 import hashlib
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
+from model.errors import PictureError
+from model.picture import decode
 from model.shards import Sample, ShardWriter
 from training.data.bad import BadSample, BadSamples
+from training.data.data_set import Reference
 from training.data.example import DataError
 from training.data.opening import open_data
+from training.data.samples import every_sample
 from training.data.words import Words
 
 TRAIN, HELD_OUT = "train", "held-out"
@@ -37,21 +44,26 @@ def split(data: Path, out: Path, share: float) -> tuple[Part, Part]:
     for name in waiting:
         for old in (out / name).glob("*.tar"):
             old.unlink()
-    for part in range(len(opened.parts)):
-        for reference in opened.references(part):
-            try:
-                words, picture = opened.words(reference), opened.picture(reference)
-            except BadSample as sample:
-                bad.add(sample)
-                continue
-            bad.good()
-            name = HELD_OUT if _number(picture) < share else TRAIN
-            waiting[name].append(_sample(f"{counts[name]:09}", words, picture))
-            counts[name] += 1
-            concepts[name].add(words.concept or words.label)
-            if len(waiting[name]) == _SHARD:
-                _write(out / name, counts[name], waiting[name])
+
+    def read(reference: Reference) -> tuple[Words, bytes]:
+        words, picture = opened.words(reference), opened.picture(reference)
+        try:
+            decode(picture)  # what cannot be is no concept that a batch may count on
+        except PictureError as error:
+            raise BadSample(reference.key, opened.parts[reference.part], str(error)) from error
+        return words, picture
+
+    progress = tqdm(every_sample(opened, read, bad), desc="reading", unit="picture", mininterval=1.0)
+    for words, picture in progress:
+        name = HELD_OUT if _number(picture) < share else TRAIN
+        waiting[name].append(_sample(f"{counts[name]:09}", words, picture))
+        counts[name] += 1
+        concepts[name].add(words.concept or words.label)
+        if len(waiting[name]) == _SHARD:
+            _write(out / name, counts[name], waiting[name])
     bad.finish()
+    if bad.summary:
+        print(bad.summary, file=sys.stderr)
     for name, samples in waiting.items():
         if samples:
             _write(out / name, counts[name], samples)

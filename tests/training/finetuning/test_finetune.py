@@ -75,6 +75,9 @@ def test_one_command_from_a_model_and_pictures_to_a_better_model(recipe, tmp_pat
         {"tuned": tuned, "halfway": midway}[said["weights"]],
     )
     assert all(torch.equal(chosen[name], expected[name]) for name in expected)
+    assert ("validation, label" in (out / "model" / "README.md").read_text()) == (said["weights"] == "tuned")
+    assert main([*command, *settings("steps=70")]) == 1
+    assert "name another folder by --out" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("kind", "loss"), [("clip", "contrastive"), ("siglip", "sigmoid")])
@@ -116,6 +119,17 @@ def test_a_split_is_one_of_pictures_and_loses_nothing(tmp_path):
     assert not parts[0] & parts[1]
     again = split(SAMPLE / "train", tmp_path / "again", 0.3)
     assert {e.picture for e in read_examples(again[1].folder)} == parts[1]
+
+
+def test_a_picture_that_cannot_be_decoded_is_in_no_part(tmp_path, capsys):
+    """Of its own concept, it would make a batch too large for the concepts that there are."""
+    pictures = write_pictures(tmp_path / "pictures")
+    (pictures / "x.png").write_bytes(b"\x89PNG, they say")
+    (pictures / "x.txt").write_text("a thing of its own")
+    train, held_out = split(pictures, tmp_path / "parts", 0.3)
+    assert "1 of 151 samples cannot be used" in capsys.readouterr().err
+    assert train.pictures + held_out.pictures == 150
+    assert "a thing of its own" not in {e.label for part in (train, held_out) for e in read_examples(part.folder)}
 
 
 def test_keys_of_a_new_model_beside_a_start_are_named(tmp_path):
