@@ -31,6 +31,8 @@ from model.errors import ParallaxError
 from model.folder import read_folder
 from training.data.section import ColumnsSection, Kind, StreamSection
 
+_Decay = Annotated[float, Field(ge=0, lt=1)]
+
 
 class ConfigError(ParallaxError):
     """A training configuration that cannot be used; names every offending key."""
@@ -59,7 +61,9 @@ class DataSection(Section):
     cache_size: PositiveInt = Field(64, description="side in pixels at which drawings are held in memory")
     per_concept: PositiveInt = Field(2, description="pictures of each concept in a batch; it divides per_batch")
     captions_per_picture: PositiveInt = Field(
-        1, description="captions drawn for each picture, all of them positives; after the first, in all its languages"
+        1,
+        description="captions drawn for each picture, all of them positives; of a drawing in memory, each after the "
+        "first is in a random one of its languages",
     )
     stream: StreamSection = StreamSection()
     bad_share: float = Field(0.05, ge=0, le=1, description="share of samples that may be bad before the run ends")
@@ -115,6 +119,8 @@ class StartSection(Section):
         others = sorted(tree.keys() - {"start", "name", "card"})
         if others:
             raise ValueError(f"the model is that of start = {str(tree['start'])!r}; take out {', '.join(others)}")
+        if not isinstance(tree["start"], (str, Path)):
+            raise ValueError(f"start is a model folder, not {tree['start']!r}")
         folder = read_folder(Path(tree["start"]))
         return {"name": folder.config.name, "architecture": folder.config, "preprocess": folder.preprocess} | tree
 
@@ -173,7 +179,7 @@ class OptimizerSection(Section):
     )
     learning_rate: PositiveFloat = Field(1.5e-3, description="at the end of the warm-up")
     weight_decay: NonNegativeFloat = Field(0.1, description="on matrices and kernels, not on gains, biases, embeddings")
-    betas: tuple[float, float] = Field((0.9, 0.98), description="decay of the two moments")
+    betas: tuple[_Decay, _Decay] = Field((0.9, 0.98), description="decay of the two moments")
     warmup_steps: NonNegativeInt = Field(100, description="steps of linear warm-up")
     decay_steps: PositiveInt | None = Field(
         None,
@@ -250,7 +256,7 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> TrainingConfig:
     """The configuration in a TOML file, with `dotted.key=value` overrides, values in TOML's syntax or bare strings."""
     try:
         tree = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} is not a readable TOML file: {error}") from error
     for override in overrides:
         key, equals, value = override.partition("=")

@@ -34,12 +34,14 @@ def export_run(run: Path, model_dir: Path, *, halfway: bool = False) -> ModelFol
     if halfway:
         average = _midway(start_model(config, tokenizer).state_dict(), average)
     weights = {name: value.contiguous().numpy() for name, value in _half(average).items()}
-    card = _card(run, config, state, "the mean of those before and after tuning" if halfway else "averaged over steps")
+    card = _card(run, config, state, halfway)
     folder = write_folder(model_dir, model_config(config, tokenizer), config.model.preprocess, tokenizer, weights, card)
     for note in export_onnx(folder)[1]:
         print(note, file=sys.stderr)
     if (run / CURVES).is_file():
         write_atomic(model_dir / CURVES, (run / CURVES).read_bytes())
+    else:
+        (model_dir / CURVES).unlink(missing_ok=True)
     return folder
 
 
@@ -58,13 +60,25 @@ def _half(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return state | {name: state[name].half() for name in matrices}
 
 
-def _card(run: Path, config: TrainingConfig, state: dict[str, Any], weights: str) -> str:
+def _card(run: Path, config: TrainingConfig, state: dict[str, Any], halfway: bool) -> str:
     """The model card: what the recipe says of command, data and licences, and what the run measured."""
     environment = json.loads((run / ENVIRONMENT).read_text("utf-8"))
-    records = read_log(run)
-    validated: dict[str, float] = next((record for record in reversed(records) if "validation_R@1" in record), {})
-    measured = ", ".join(f"R@{k} {validated.get(f'validation_R@{k}', float('nan')):.3f}" for k in RANKS)
     pictures = state["step"] * config.data.batch_size
+    facts = {
+        "seed": f"{config.seed}",
+        "steps": f"{state['step']:,} of {config.steps:,}; {pictures:,} pictures",
+        "time": f"{state['seconds'] / 60:.0f} min on {environment['cores']} CPU cores, torch {environment['torch']}",
+        "weights": "the mean of those before and after tuning" if halfway else "averaged over steps",
+    }
+    records = [record for record in read_log(run) if record["step"] <= state["step"]]  # a stopped run has later ones
+    if records:
+        facts["last loss"] = f"{records[-1]['loss']:.3f}"
+    validated: dict[str, float] = next((record for record in reversed(records) if "validation_R@1" in record), {})
+    if validated and not halfway:
+        recalls = ", ".join(f"R@{k} {validated[f'validation_R@{k}']:.3f}" for k in RANKS)
+        facts["validation, label → picture"] = recalls
+    table = "\n".join(f"| {name} | {value} |" for name, value in facts.items())
+    curves = f"\n![loss, learning rate and validation recall by step]({CURVES})\n" if (run / CURVES).is_file() else ""
     return f"""# {config.model.name}
 
 A CLIP model trained by Parallax: an image tower ({config.model.vision.kind}, {config.model.vision.image_size} px) and a
@@ -74,12 +88,5 @@ text tower ({config.model.text.kind}), {config.model.embedding_dim} dimensions.
 
 | | |
 |---|---|
-| seed | {config.seed} |
-| steps | {state["step"]:,} of {config.steps:,}; {pictures:,} pictures |
-| time | {state["seconds"] / 60:.0f} min on {environment["cores"]} CPU cores, torch {environment["torch"]} |
-| weights | {weights} |
-| last loss | {records[-1]["loss"]:.3f} |
-| validation, label → picture | {measured} |
-
-![loss, learning rate and validation recall by step](curves.png)
-"""
+{table}
+{curves}"""

@@ -86,4 +86,5 @@ class Collapse:
             "lower optimizer.learning_rate (a tenth), lengthen optimizer.warmup_steps, see that loss is the one that "
             "the model was trained with, enlarge the batch",
             since=run.step - self._steps + 1,
+            step=run.step + 1,
         )

@@ -19,14 +19,15 @@ class Finite:
 
     def start(self, run: Run) -> None:
         """Weights are to be trained on: they have to be numbers too."""
-        self._check_weights(run, since=0)
+        self._check_weights(run, since=run.step)
 
     def loss(self, run: Run, losses: dict[str, float], images: Tensor, texts: Tensor) -> None:  # noqa: ARG002
         """The weights with which the step began made this loss."""
         bad = {name: value for name, value in losses.items() if not math.isfinite(value)}
         if run.ranks.any(bool(bad)):
             said = ", ".join(f"{name} is {value}" for name, value in bad.items()) or "a loss is not finite"
-            stop(run, f"{said}, and only finite numbers are allowed.", _CAUSES, _ADVICE, since=max(1, run.step))
+            seen = f"{said}, and only finite numbers are allowed."
+            stop(run, seen, _CAUSES, _ADVICE, since=max(1, run.step), step=run.step + 1)
 
     def step(self, run: Run, record: dict[str, Any]) -> None:
         """The weights that the step has made are the ones that would be written."""

@@ -14,11 +14,11 @@ class RunStoppedError(ParallaxError):
     """A run went wrong and was ended."""
 
 
-def stop(run: Run, seen: str, causes: str, advice: str, since: int) -> NoReturn:
+def stop(run: Run, seen: str, causes: str, advice: str, since: int, step: int | None = None) -> NoReturn:
     """End a run of which states of `since` steps and more are bad. Every process has to come here in the same step.
 
-    `seen` says which value passed which limit. Checkpoints of bad states are set aside, so that the newest one of the
-    run is good.
+    `step` is the number of the one that is under way, unless it has been counted already. `seen` says which value
+    passed which limit. Checkpoints of bad states are set aside, so that the newest one of the run is good.
     """
     since = min(
         since, run.good_steps.get(VECTORS, run.step) + 1
@@ -28,11 +28,12 @@ def stop(run: Run, seen: str, causes: str, advice: str, since: int) -> NoReturn:
     run.ranks.meet()
     good = latest(run.folder)
     last = (
-        f"The last good checkpoint is {good}; --resume goes on from there, `python -m training export` takes it"
+        f"The last good checkpoint is {good}; `python -m training export` takes it, and the same command goes on from "
+        "there, `train` with --resume"
         if good
         else "There is no good checkpoint yet: begin anew"
     )
     raise RunStoppedError(
-        f"Stopped in step {run.step + 1}: {seen}\nLikely causes: {causes}.\nWhat to do: {advice}.\n{last}. "
+        f"Stopped in step {step or run.step}: {seen}\nLikely causes: {causes}.\nWhat to do: {advice}.\n{last}. "
         f"Later ones, if there were any, are called *{SUSPECT}. guard.on = false lets a run go on whatever happens."
     )

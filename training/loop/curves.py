@@ -1,7 +1,8 @@
-"""The curves of a run, drawn from its log."""
+"""The curves of a run."""
 
-import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 
@@ -9,9 +10,11 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 
-def draw_curves(log: Path, out: Path) -> None:
-    """Loss and learning rate by step, and validation recall where it was measured, as one PNG."""
-    records = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+def draw_curves(records: Sequence[Mapping[str, Any]], out: Path) -> None:
+    """Loss and learning rate by step, and validation recall where it was measured, as one PNG.
+
+    `records` are those of the log.
+    """
     steps = [record["step"] for record in records]
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
     left.plot(steps, [record["loss"] for record in records], linewidth=0.8)

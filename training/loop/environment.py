@@ -32,10 +32,12 @@ def environment(device: torch.device, processes: int) -> dict[str, object]:
 
 
 def data_hash(examples: Iterable[Example]) -> str:
-    """SHA-256 over pictures, captions and concepts, in their order."""
+    """SHA-256 over pictures, captions in all languages and concepts, in their order."""
     digest = hashlib.sha256()
     for example in examples:
         words = (example.label, *example.tags, *example.captions, example.concept, example.style)
+        words += tuple(word for pair in sorted(example.labels.items()) for word in pair)
+        words += tuple(word for code, tags in sorted(example.keywords.items()) for word in (code, *tags))
         for part in (example.picture, "\0".join(words).encode()):
             digest.update(len(part).to_bytes(8, "little"))
             digest.update(part)

@@ -1,6 +1,7 @@
 """What a run says of each step: a line of JSON, and the same numbers for TensorBoard."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,9 +15,12 @@ TENSORBOARD = "tensorboard"
 
 
 def read_log(run: Path) -> list[dict[str, Any]]:
-    """The record of each step."""
-    path = run / LOG
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.is_file() else []
+    """The record of each step. A line that a lost machine has cut off is none."""
+    path, records = run / LOG, []
+    for line in path.read_text("utf-8", errors="replace").splitlines() if path.is_file() else ():
+        with suppress(ValueError):
+            records.append(json.loads(line))
+    return records
 
 
 class Log:

@@ -35,7 +35,7 @@ def _groups(model: CLIP, layer_decay: float, decayed: bool) -> Iterator[dict[str
     above |= {f"text_tower.{name}": depth for name, depth in depths(model.text_tower).items()}
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
-        is_matrix = parameter.ndim >= 2 and "embedding" not in name
+        is_matrix = sum(side > 1 for side in parameter.shape) >= 2 and "embedding" not in name  # (1, 1, D) is a vector
         if is_matrix == decayed and parameter.requires_grad:
             # One call updates a whole group, and takes no mix of tensors that are shared out and others.
             groups.setdefault((layer_decay ** above.get(name, 0), is_shared(parameter)), []).append(parameter)

@@ -16,13 +16,13 @@ from model.clip import CLIP
 from model.durable import write_atomic
 from model.errors import ParallaxError
 from training.config import TrainingConfig
-from training.loop.checkpoint import latest, load_checkpoint, save_checkpoint
+from training.loop.checkpoint import CheckpointError, latest, load_checkpoint, save_checkpoint
 from training.loop.curves import draw_curves
 from training.loop.device import find_device, set_threads
 from training.loop.environment import environment
 from training.loop.feed import open_feed
 from training.loop.hook import Hook
-from training.loop.log import LOG, Log
+from training.loop.log import Log, read_log
 from training.loop.ranks import ALONE, Ranks
 from training.loop.start import read_tokenizer, resumed_model, start_model, start_tokenizer
 from training.loop.termination import Termination
@@ -63,7 +63,7 @@ class Run:
         torch.manual_seed(config.seed)
         captions, feed = open_feed(config, folder, ranks)
         if state is None:
-            self.tokenizer = start_tokenizer(config, captions())
+            self.tokenizer = start_tokenizer(config, captions)
             model = start_model(config, self.tokenizer)
         else:
             self.tokenizer = read_tokenizer(config, folder / TOKENIZER)
@@ -76,7 +76,10 @@ class Run:
         self.good_steps: dict[str, int] = {}  # the last one whose state is known to be good, by who says so
         self._feed_state: dict[str, Any] = {}
         if state is not None:
-            self.training.load(state)
+            try:
+                self.training.load(state)
+            except RuntimeError as error:
+                raise CheckpointError(f"the checkpoint in {folder} is of another model: {error}") from error
             self.step, self.seconds, self._feed_state = state["step"], state["seconds"], state["feed"]
 
     @property
@@ -102,9 +105,11 @@ class Run:
             for hook in self.hooks:
                 hook.start(self)
             if self._is_first:
-                with Log(self.folder, self.step) as log:
-                    self._steps(termination, log)
-                draw_curves(self.folder / LOG, self.folder / CURVES)
+                try:
+                    with Log(self.folder, self.step) as log:
+                        self._steps(termination, log)
+                finally:  # they say most of a run that was ended
+                    draw_curves(read_log(self.folder), self.folder / CURVES)
             else:
                 self._steps(termination, None)
 

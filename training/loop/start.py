@@ -1,6 +1,6 @@
 """What a run starts from: a tokenizer and a model, new ones or those of a model folder."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,11 @@ class LossError(ParallaxError):
     """A model is to go on with the loss that it was not trained with."""
 
 
-def start_tokenizer(config: TrainingConfig, captions: Sequence[str]) -> Tokenizer:
+def start_tokenizer(config: TrainingConfig, captions: Callable[[], Sequence[str]]) -> Tokenizer:
     """That of the model in `model.start`, else one of the captions' own vocabulary."""
     if isinstance(config.model, StartSection):
         return read_folder(config.model.start).tokenizer
-    return Tokenizer.train(captions, config.model.text.vocab_size, config.model.text.context_length)
+    return Tokenizer.train(captions(), config.model.text.vocab_size, config.model.text.context_length)
 
 
 def read_tokenizer(config: TrainingConfig, path: Path) -> Tokenizer:

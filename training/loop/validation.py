@@ -1,5 +1,6 @@
 """Validation in the course of a run: label → picture retrieval."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,6 +39,8 @@ class Validation:
                 self._examples, self._drawings[size] = load_fitted(path, preprocess, ColumnsSection(), bad)
             else:
                 self._examples, self._drawings[size] = load_drawings(path, size, ColumnsSection(), bad)
+        if bad.summary:
+            print(bad.summary, file=sys.stderr)
 
     @torch.no_grad()
     def measure(self, model: CLIP, tokenizer: Tokenizer, size: int, device: torch.device) -> dict[str, float]:

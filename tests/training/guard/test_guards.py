@@ -89,6 +89,18 @@ def test_an_enormous_rate_ends_in_a_diagnosis_and_nothing_bad_is_the_newest(reci
     state = load_checkpoint(run)
     assert state["step"] == 4
     assert finite(state)
+    assert (run / "curves.png").is_file()
+
+
+def test_good_checkpoints_stay_where_the_newest_is_no_number(config, tmp_path):
+    """As it may be of a run without guards."""
+    config = config.model_copy(update={"checkpoint_every": 1, "keep_checkpoints": 8})
+    Run(config, tmp_path).train()
+    state = load_checkpoint(tmp_path)
+    state["model"]["log_logit_scale"].fill_(float("nan"))
+    save_checkpoint(tmp_path, state, 8, [])
+    with pytest.raises(RunStoppedError, match=r"The last good checkpoint is \S+step-00000007\.pt"):
+        guarded(config.model_copy(update={"steps": 10}), tmp_path, resume=True).train()
 
 
 def test_a_collapse_is_named_with_value_and_limit(recipe, tmp_path, capsys):

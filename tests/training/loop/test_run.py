@@ -181,9 +181,10 @@ def test_a_device_that_is_not_there_is_named(recipe, tmp_path, capsys):
 
 def test_the_hash_of_the_data_is_of_all_that_is_trained_on():
     examples = read_examples(SAMPLE / "validation")[:3]
-    changed = [*examples[:2], replace(examples[2], label="another")]
-    hashes = {data_hash(examples), data_hash(examples[:2]), data_hash(changed), data_hash(reversed(examples))}
-    assert len(hashes) == 4
+    others = ({"label": "another"}, {"labels": {"de": "anderes"}}, {"keywords": {"de": ("anderes",)}})
+    changed = [[*examples[:2], replace(examples[2], **other)] for other in others]
+    hashes = {data_hash(of) for of in (examples, examples[:2], reversed(examples), *changed)}
+    assert len(hashes) == 6
     assert data_hash(examples) in hashes
 
 
@@ -310,6 +311,7 @@ def test_the_exported_model_is_the_averaged_one(config, tmp_path):
         ("model.preprocess.size=32", "differ"),
         ("model.text.kind=rnn", "model.text"),
         ("model.text.pooling=last", "reads its padding"),
+        ("optimizer.betas=[0.9, 1.5]", "optimizer.betas.1: Input should be less than 1"),
     ],
 )
 def test_a_wrong_configuration_is_named(recipe, tmp_path, capsys, override, complaint):
@@ -325,6 +327,12 @@ def test_overrides_reach_the_configuration(recipe):
 def test_a_file_that_is_no_toml_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"nowhere\.toml is not a readable TOML file"):
         read_config(tmp_path / "nowhere.toml")
+    (tmp_path / "latin.toml").write_bytes("name = 'gr\u00fcn'".encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"latin\.toml is not a readable TOML file"):
+        read_config(tmp_path / "latin.toml")
+    (tmp_path / "number.toml").write_text("[model]\nstart = 5")
+    with pytest.raises(ConfigError, match="start is a model folder, not 5"):
+        read_config(tmp_path / "number.toml")
 
 
 def test_shipped_recipes_are_valid():
