@@ -8,6 +8,7 @@ import hashlib
 import io
 import re
 import subprocess
+import tempfile
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Iterator
@@ -50,7 +51,10 @@ def fetch(folder: Path) -> Path:
             found = hashlib.sha256(archive.read_bytes()).hexdigest()
             if found != SHA256:
                 raise SourceError(f"{archive.name} has SHA-256 {found}, not {SHA256}: review the new version first")
-            subprocess.run(["dpkg-deb", "--extract", archive.name, "."], cwd=folder, check=True)
+            with tempfile.TemporaryDirectory(dir=folder) as part:
+                subprocess.run(["dpkg-deb", "--extract", archive, part], check=True)
+                drawings.parent.mkdir(parents=True, exist_ok=True)
+                (Path(part) / drawings.relative_to(folder)).rename(drawings)  # all of it or nothing
         except (OSError, StopIteration, subprocess.CalledProcessError) as error:
             raise SourceError(
                 f"The clip art is Debian's package {PACKAGE}, and fetching it with apt-get failed ({error}). On "
