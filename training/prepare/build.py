@@ -133,6 +133,8 @@ def _write_shards(folder: Path, drawings: Iterable[Drawing], picture: Callable[[
                 key = f"{count // SHARD_SIZE:05}{place:04}"  # img2dataset: shard, then place in it
                 shard.write(sample_of(key, drawing, png))
         count += len(members)
+    for extra in sorted(folder.glob("*.tar"))[-(-count // SHARD_SIZE) :]:
+        extra.unlink()  # of an earlier, larger build
     return count
 
 

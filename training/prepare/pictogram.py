@@ -1,8 +1,8 @@
 """The pictogram data set: emoji concepts, drawn by a dozen sources, with names and keywords.
 
 Drawings come from the npm package `@iconify/json` (SVG bodies in `icons`, code point → name in `chars` where the source
-has code points), labels and keywords in all their languages from `emojibase-data`. A *concept* is one emoji without its
-skin tones; a *style* is the source that drew it. Sets of flags, named by country, are styles too.
+has code points) and from a font, labels and keywords in all their languages from `emojibase-data`. A *concept* is one
+emoji without its skin tones; a *style* is the source that drew it. Sets of flags, named by country, are styles too.
 
 Two things are held out, by rule and not by chance, so that every build of the data set agrees:
 
@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from training.prepare import glyphs
 from training.prepare.drawings import Concept, Drawing, check_licence, read_collection, squeeze, svg_document
 
 LICENCES = {
@@ -36,11 +37,12 @@ LICENCES = {
     "emojione-v1": "CC-BY-SA-4.0",
     "openmoji": "CC-BY-SA-4.0",
 }
-"""Style → SPDX licence of its drawings; a package that states another one is refused."""
+"""Style → SPDX licence of its drawings; a package that states another one is refused. The font has its own."""
 
 ONLY_TRAINED_ON = frozenset(
     {"fluent-emoji", "fluent-emoji-high-contrast", "emojione-monotone", "streamline-emojis"}
     | {"circle-flags", "flag", "flagpack"}
+    | {glyphs.STYLE, glyphs.COLOURED}
 )
 """Styles without a part in any test: the test sets stay what they were before these joined."""
 
@@ -98,7 +100,10 @@ def _by_hexcode(path: Path) -> dict[str, Any]:
 
 
 def read_drawings(packages: Path) -> Iterator[Drawing]:
-    """Every drawing of every concept, style by style in the order of `LICENCES`, concepts in Unicode's order."""
+    """Every drawing of every concept, style by style in the order of `LICENCES`, concepts in Unicode's order.
+
+    The font's come last.
+    """
     concepts = read_concepts(packages)
     names = _names_of_concepts(packages, concepts)
     for style, licence in LICENCES.items():
@@ -117,6 +122,7 @@ def read_drawings(packages: Path) -> Iterator[Drawing]:
                 yield Drawing(
                     concept=concept, style=style, name=icon, licence=licence, svg=svg_document(collection, icon)
                 )
+    yield from glyphs.read_glyphs(packages, concepts.values())
 
 
 def _flag_of(name: str) -> str | None:

@@ -9,6 +9,7 @@ import hashlib
 import re
 from dataclasses import replace
 
+from training.prepare import glyphs
 from training.prepare.drawings import Drawing
 
 _ROOT = re.compile(r'(<svg\b[^>]*viewBox="\S+ \S+ (?P<width>\S+) \S+"[^>]*>)(?P<body>.*)</svg>$', re.DOTALL)
@@ -17,13 +18,13 @@ _LEVELS = (0x20, 0x70, 0xB0, 0xF0)
 
 
 def outlined(drawing: Drawing) -> Drawing | None:
-    """The drawing with outlines, for about half of all drawings, the same in every build; None for the others.
+    """The drawing with outlines, the same in every build. Line widths and palettes differ from drawing to drawing.
 
-    Line widths and palettes differ from drawing to drawing. A flag is its colours: flags are left alone.
+    None for flags, which are their colours, and for what is drawn in lines already.
     """
-    digest = hashlib.sha256(drawing.svg.encode()).digest()
-    if drawing.concept.group == "flags" or digest[2] % 2:
+    if drawing.concept.group == "flags" or drawing.style in {glyphs.STYLE, glyphs.COLOURED}:
         return None
+    digest = hashlib.sha256(drawing.svg.encode()).digest()
     root = _ROOT.match(drawing.svg)
     assert root is not None, "drawings come from svg_document, which writes a view box"
     width = float(root["width"]) * (0.018 + 0.02 * digest[0] / 255)

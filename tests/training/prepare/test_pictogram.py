@@ -9,6 +9,7 @@ import pytest
 
 from model.shards import read_shard
 from tests.training.conftest import SAMPLE
+from tests.training.prepare.font import write_font
 from training.prepare import icons, pictogram
 from training.prepare.build import PACKAGES, prepare_gallery, prepare_icons, prepare_pictogram
 from training.prepare.drawings import Concept, Drawing, SourceError, render, squeeze, svg_document
@@ -39,7 +40,8 @@ def package(root: Path, prefix: str, licence: str, names: list[str], chars: dict
 
 
 FLAG_SETS = ("circle-flags", "flag", "flagpack")
-DRAWINGS = (len(pictogram.LICENCES) - len(FLAG_SETS)) * len(EMOJI) + len(FLAG_SETS)
+OF_THE_FONT = 2 * 3  # face and rocket, plain and coloured in twice
+DRAWINGS = (len(pictogram.LICENCES) - len(FLAG_SETS)) * len(EMOJI) + len(FLAG_SETS) + OF_THE_FONT
 
 
 @pytest.fixture
@@ -71,6 +73,7 @@ def packages(tmp_path: Path) -> Path:
         package(root, prefix, "MIT", ["rocket-line", "rocket-fill", "rocket-bold", "umbrella-2", "brand-x"])
     for prefix, licence in icons.HELD_OUT.items():
         package(root, prefix, licence, ["anchor", "umbrella"])
+    write_font(root)
     package(root, "feather", "MIT", ["anchor"])  # what lucide was made from
     package(root, "copyleft", "GPL-3.0", ["anchor"])
     package(root, "fa-brands", "CC-BY-4.0", ["anchor"])
@@ -198,9 +201,9 @@ def test_prepared_shards_hold_every_drawing_once(installed, packages, tmp_path):
     styles = [sample.metadata["metadata"]["source"] for samples in written.values() for sample in samples]
     hidden = {d.concept.hexcode for d in read_drawings(packages) if d.concept.held_out}
     unseen = sum(d.concept.hexcode in hidden and d.style in pictogram.ONLY_TRAINED_ON for d in read_drawings(packages))
-    as_drawn = [style for style in styles if "," not in style]
+    as_drawn = [style for style in styles if not style.endswith("outlined")]
     assert len(as_drawn) == DRAWINGS - unseen
-    restyled = [s.metadata["metadata"]["source"] for s in written["train"] if "," in s.metadata["metadata"]["source"]]
+    restyled = [style for s in written["train"] if (style := s.metadata["metadata"]["source"]).endswith("outlined")]
     assert len(styles) - len(as_drawn) == len(restyled) > 0, "only what is trained on is drawn in other manners"
     sample = written["train"][0]
     assert re.fullmatch(r"\d{9}", sample.key)
@@ -215,6 +218,9 @@ def test_preparing_again_writes_the_same_bytes(installed, tmp_path):
         prepare_gallery(tmp_path / name)
     for path in ("train/00000.tar", "twemoji.tar"):
         assert (tmp_path / "a" / path).read_bytes() == (tmp_path / "b" / path).read_bytes()
+    (tmp_path / "a/train/00007.tar").write_bytes((tmp_path / "a/train/00000.tar").read_bytes())
+    prepare_icons(tmp_path / "a")
+    assert [shard.name for shard in (tmp_path / "a/train").glob("*.tar")] == ["00000.tar"], "of a larger build"
 
 
 def test_the_gallery_credits_every_picture(installed, tmp_path):
@@ -226,7 +232,7 @@ def test_the_gallery_credits_every_picture(installed, tmp_path):
 
 def test_package_json_pins_the_sources():
     pinned = json.loads((PACKAGES / "package.json").read_text())["dependencies"]
-    assert set(pinned) == {"@iconify/json", "emojibase-data"}
+    assert set(pinned) == {"@expo-google-fonts/noto-emoji", "@iconify/json", "emojibase-data"}
     assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in pinned.values())
 
 

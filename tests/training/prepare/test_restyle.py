@@ -1,12 +1,14 @@
 """Other manners of drawing show the same thing: the shapes stay, flags keep their colours."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
 
 from training.prepare.build import render
 from training.prepare.drawings import Concept, Drawing
+from training.prepare.glyphs import COLOURED, STYLE
 from training.prepare.restyle import outlined
 
 
@@ -27,7 +29,8 @@ def pixels(drawn: Drawing) -> np.ndarray:
 
 
 def test_outlines_go_round_the_shape_and_the_shape_keeps_its_colour():
-    made = next(made for number in range(20) if (made := outlined(drawing(number))))
+    made = outlined(drawing(0))
+    assert made is not None
     assert made.style == "noto, outlined"
     picture = pixels(made)
     edge = picture[32, :, :3][picture[32, :, 3] > 250]
@@ -37,13 +40,13 @@ def test_outlines_go_round_the_shape_and_the_shape_keeps_its_colour():
     assert red > green + 60
 
 
-def test_every_build_outlines_the_same_half_with_lines_of_many_widths():
+def test_every_build_outlines_alike_with_lines_of_many_widths():
     made = [outlined(drawing(number)) for number in range(200)]
     assert made == [outlined(drawing(number)) for number in range(200)]
-    some = [one for one in made if one]
-    assert 60 < len(some) < 140
-    assert len({one.svg.partition("stroke-width=")[2][:6] for one in some}) > 20
+    assert len({one.svg.partition("stroke-width=")[2][:6] for one in made if one}) > 20
 
 
-def test_flags_are_left_alone():
-    assert [outlined(drawing(number, "flag: Japan", "flags")) for number in range(20)] == [None] * 20
+def test_flags_and_line_drawings_are_left_alone():
+    assert outlined(drawing(0, "flag: Japan", "flags")) is None
+    assert outlined(replace(drawing(0), style=STYLE)) is None
+    assert outlined(replace(drawing(0), style=COLOURED)) is None
