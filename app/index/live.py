@@ -190,10 +190,11 @@ class LiveIndex:
         try:
             loaded = self._file.load(self._stamp(records.state))
         except IndexUnfit as error:
-            log.warning("the index on disk is put aside and made anew from the catalog: %s", error)
-            metrics.STORAGE_ERRORS.labels("index").inc()
-            self._file.quarantine()
             loaded = None
+            if self._file_may_fit:  # else a writer has removed it while it was read
+                log.warning("the index on disk is put aside and made anew from the catalog: %s", error)
+                metrics.STORAGE_ERRORS.labels("index").inc()
+                self._file.quarantine()
         if loaded is None:
             self._file_may_fit = False
             return None

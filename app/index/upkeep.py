@@ -89,17 +89,22 @@ class Upkeep:
         faiss.omp_set_num_threads(max(1, (os.cpu_count() or 1) // 2))  # of this thread; searches keep the rest
         while self._goes_on():
             before = self._begin()
-            after: Index | None = None
             try:
-                if before is not None and (work := self._due(before)) is not None:
-                    after = work(before)
-            except Stopped:
-                log.debug("the service ends; the index stays as it is")
+                self._improve(before)
             except Exception:
                 log.exception("the index could not be improved; it goes on as it is")
                 self._no_more_below = int(before.rows[1] * _SOME_MORE) if before is not None else 0
-            finally:
-                self._finish(after)
+
+    def _improve(self, before: Index | None) -> None:
+        """Do what is due, and hand over what came of it, for which there may be no room."""
+        after: Index | None = None
+        try:
+            if before is not None and (work := self._due(before)) is not None:
+                after = work(before)
+        except Stopped:
+            log.debug("the service ends; the index stays as it is")
+        finally:
+            self._finish(after)
 
     def _goes_on(self) -> bool:
         with self._lock:

@@ -14,8 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.errors import IndexUnfit
-from app.index.file import IndexFile
+from app.gallery.store import Store
+from app.index.file import IndexFile, Stamp
 from app.settings import Settings
+from app.storage.folder import DataFolder
 from app.storage.snapshot import Snapshot
 from tests.app.pictures import noise
 from tests.app.running import add as upload
@@ -212,6 +214,30 @@ def test_the_index_on_disk_goes_before_the_first_write_so_a_crash_leaves_none_th
         store.delete("p3")
         assert list((folder / "index").iterdir()) == []
     assert (folder / "index" / "manifest.json").exists()
+
+
+def test_an_index_that_a_writer_removes_while_it_is_read_is_not_put_aside(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A large one takes seconds to read, and uploads are taken meanwhile."""
+    load = IndexFile.load
+
+    def load_late(file: IndexFile, *stamp: Stamp) -> object:
+        store.delete("p3")
+        write = (file.folder / "manifest.json").write_bytes
+        write(manifest)  # which was read before; what it speaks of is gone
+        return load(file, *stamp)
+
+    manifest = (folder / "index" / "manifest.json").read_bytes()
+    monkeypatch.setattr(IndexFile, "load", load_late)
+    monkeypatch.setattr("app.index.file._compare", lambda *_: None)
+    with DataFolder(folder) as data:
+        store = Store(data, dim=DIM, fingerprint=MODEL)
+        store.index.open(lambda *_: None)
+        assert contents(store) == {name: held for name, held in HELD.items() if name != "p3"}
+        store.close()
+    assert not (folder / "index.quarantined").exists()
+    assert "put aside" not in caplog.text
 
 
 def test_only_the_last_index_that_did_not_fit_is_kept(folder: Path) -> None:

@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app.errors import StorageFull
 from app.filters import parse_filter
 from app.gallery.store import Store
 from app.index import exact, upkeep
 from app.index.lists import Lists
+from app.index.timeline import Timeline
 from app.records.record import Condition, Keys
 from app.storage.snapshot import Snapshot
 from tests.app.storing import DIM, MODEL, add, assert_sound, findings, opened_store, vector
@@ -185,6 +187,25 @@ def test_what_goes_wrong_with_lists_leaves_searches_as_they_are(
         assert lists_of(store) is None
         assert "goes on as it is" in caplog.text
         assert_right(store)
+
+
+def test_no_room_for_what_came_meanwhile_ends_neither_upkeep_nor_the_service_in_a_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> None:
+        raise StorageFull("there is no room")
+
+    with opened_store(tmp_path) as store:
+        with monkeypatch.context() as patch:
+            patch.setattr(Timeline, "improve", full)
+            fill(store, 1, COUNT)
+            assert lists_of(store) is None
+            assert "goes on as it is" in caplog.text
+            assert_right(store)
+        fill(store, 1000, COUNT)
+        assert lists_of(store) is not None, "it is tried again when there is more"
+        assert_right(store)
+    assert_sound(tmp_path)
 
 
 @pytest.fixture(scope="module")
