@@ -15,7 +15,7 @@ CLIP_START, CLIP_END = "<|startoftext|>", "<|endoftext|>"
 PACKAGES = ("open_clip", "clip")
 """Packages that ship CLIP's vocabulary, by the name under which they are imported."""
 
-_SIGLIP_ENDS = ("</s>", "<eos>")
+SIGLIP_ENDS = ("</s>", "<eos>")
 _BPE_FILES = ("bpe_simple_vocab_16e6.txt.gz", "bpe_simple_vocab_16e6.txt")
 _CLIP_SIZE = 49_408
 _CLIP_MERGES = _CLIP_SIZE - 2 * 256 - 2  # every byte is a token, inside a word and at its end; two tokens are special
@@ -35,7 +35,7 @@ def clip_tokenizer_json(source: Path | None) -> bytes:
     try:
         if file.name in _BPE_FILES:
             vocabulary, merges = _from_bpe_file(file)
-        elif file.name == "tokenizer.json":
+        elif file.suffix == ".json" and file.name != "vocab.json":
             model = json.loads(file.read_bytes())["model"]
             vocabulary, merges = model["vocab"], [_pair(merge) for merge in model["merges"]]
         else:
@@ -48,23 +48,26 @@ def clip_tokenizer_json(source: Path | None) -> bytes:
     return _to_bytes(tokenizer, CLIP_START, CLIP_END)
 
 
-def siglip_tokenizer_json(folder: Path) -> bytes:
-    """SigLIP's tokenizer (Zhai et al. 2023): `tokenizer.json` of a folder, or its `spiece.model` converted.
+def siglip_tokenizer_json(source: Path) -> bytes:
+    """SigLIP's tokenizer (Zhai et al. 2023): a `tokenizer.json`, or a `spiece.model` converted.
+
+    `source` is the file, or a folder with one of them.
 
     The end token stands behind every text and nothing before it, whatever the files say: so the models were trained.
     Raises VocabularyError, which says what is missing.
     """
-    file = next((file for name in ("tokenizer.json", "spiece.model") if (file := folder / name).is_file()), None)
+    files = [source] if source.is_file() else [source / name for name in ("tokenizer.json", "spiece.model")]
+    file = next((file for file in files if file.is_file()), None)
     if file is None:
-        raise VocabularyError(f"{folder} has neither tokenizer.json nor spiece.model; copy one of them there.")
+        raise VocabularyError(f"{source} has neither tokenizer.json nor spiece.model; copy one of them there.")
     try:
         data = file.read_bytes()
-        tokenizer = read_spiece(data) if file.name == "spiece.model" else Tokenizer.from_buffer(data)
+        tokenizer = read_spiece(data) if file.suffix == ".model" else Tokenizer.from_buffer(data)
     except Exception as error:  # tokenizers raises plain Exception
         raise VocabularyError(f"{file} is not a tokenizer: {error!r}.") from error
-    end = next((name for name in _SIGLIP_ENDS if tokenizer.token_to_id(name) is not None), None)
+    end = next((name for name in SIGLIP_ENDS if tokenizer.token_to_id(name) is not None), None)
     if end is None:
-        raise VocabularyError(f"{file} has no end token; SigLIP's is one of {', '.join(_SIGLIP_ENDS)}.")
+        raise VocabularyError(f"{file} has no end token; SigLIP's is one of {', '.join(SIGLIP_ENDS)}.")
     return _to_bytes(tokenizer, end)
 
 

@@ -8,7 +8,7 @@ from model.importing.found import Found
 
 def model_card(found: Found, source: str) -> str:
     """Markdown, its first lines for machines."""
-    name = Path(source).name if Path(source).exists() else source
+    name = Path(source).resolve().name if Path(source).exists() else source
     files = "\n".join(f"| {file.name} | {file.stat().st_size:,} | `{_sha256(file)}` |" for file in found.files)
     assumed = "\n".join(f"- {sentence}" for sentence in found.assumptions) or "- nothing"
     config, preprocess = found.config, found.preprocess

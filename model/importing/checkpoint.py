@@ -61,7 +61,7 @@ def read_checkpoint(source: str, wishes: Wishes) -> Found:
     if path.is_dir():
         found = _read_folder(path, name, wishes, said)
     elif path.is_file():
-        found = read_tensor_file(path, path.stem, wishes.architecture, wishes.tokenizer, said)
+        found = read_tensor_file(path, path.stem, wishes.architecture, wishes.tokenizer or path.parent, said)
     else:
         raise ForeignCheckpointError(f"{source} is neither a folder nor a file.")
     return found if wishes.image_size is None else at_size(found, wishes.image_size)

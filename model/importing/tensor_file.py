@@ -40,7 +40,7 @@ def read_tensor_file(
     if architecture is None:
         from_openai = own is not None and own.activation == "quick_gelu"
         architecture = OPENAI if from_openai else _fitting_name(state, path)
-    model_cfg, evidence, kind, files = _described(architecture, state, path)
+    model_cfg, preprocess_cfg, evidence, kind, files = _described(architecture, state, path)
     return build(
         kind=kind,
         name=name,
@@ -48,29 +48,33 @@ def read_tensor_file(
         state=state,
         evidences=(evidence, own, said),
         tokenizer=tokenizer,
-        preprocess={},
+        preprocess=preprocess_cfg,
         files=files,
     )
 
 
 def _described(
     architecture: str, state: StateDict, path: Path
-) -> tuple[Mapping[str, Any], Evidence | None, str, tuple[Path, ...]]:
-    """The `model_cfg`, what it tells of the activation, what to call the file, and what else was read."""
+) -> tuple[Mapping[str, Any], Mapping[str, Any], Evidence | None, str, tuple[Path, ...]]:
+    """`model_cfg` and `preprocess_cfg`, what tells of the activation, what to call the file, and what else was read."""
     if architecture == OPENAI:
         kind = "OpenAI TorchScript archive" if state.code is not None else "OpenAI state dict"
         every = Evidence("quick_gelu", "OpenAI's CLIPs all compute QuickGELU")
-        return model_cfg_of(state.tensors, str(path)), every, kind, ()
+        return model_cfg_of(state.tensors, str(path)), {}, every, kind, ()
     if architecture.endswith(".json"):
         values = read_json(Path(architecture))
         model_cfg = values.get("model_cfg", values)
+        preprocess_cfg = values.get("preprocess_cfg") or {}
+        for name, part in (("model_cfg", model_cfg), ("preprocess_cfg", preprocess_cfg)):
+            if not isinstance(part, dict):
+                raise ForeignCheckpointError(f"{architecture}: {name} is {part!r}, not an object.")
         evidence = stated(model_cfg, Path(architecture).name) if "quick_gelu" in model_cfg else None
-        return model_cfg, evidence, "state dict with an open_clip config", (Path(architecture),)
+        return model_cfg, preprocess_cfg, evidence, "state dict with an open_clip config", (Path(architecture),)
     model_cfg, kind = named(architecture), f"open_clip state dict, {architecture}"
     if is_siglip(architecture) or architecture.endswith(QUICK):
-        return model_cfg, stated(model_cfg, f"the name {architecture}"), kind, ()
+        return model_cfg, {}, stated(model_cfg, f"the name {architecture}"), kind, ()
     # "ViT-B-32" would be GELU, but is what people call OpenAI's weights too: it is no evidence.
-    return model_cfg, None, kind, ()
+    return model_cfg, {}, None, kind, ()
 
 
 def _fitting_name(state: StateDict, path: Path) -> str:

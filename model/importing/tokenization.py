@@ -8,12 +8,11 @@ from model.config import Cleaning, TokenizationConfig
 from model.errors import ForeignCheckpointError
 from model.importing.settings import read_json
 from model.tokenizer import Tokenizer
-from model.vocabulary import CLIP_END, clip_tokenizer_json, siglip_tokenizer_json
+from model.vocabulary import CLIP_END, SIGLIP_ENDS, clip_tokenizer_json, siglip_tokenizer_json
 
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 CLIP_FILES = (TOKENIZER, "vocab.json", "merges.txt", "bpe_simple_vocab_16e6.txt.gz", "bpe_simple_vocab_16e6.txt")
 SIGLIP_FILES = (TOKENIZER, "spiece.model")
-_SIGLIP_ENDS = ("</s>", "<eos>")
 _SIGLIP_PADS = ("<pad>", "</s>")
 """What SigLIP pads with, where no file says: Gemma's token, else the end token of the first SigLIP."""
 
@@ -46,14 +45,13 @@ def siglip_tokenizer(source: Path | None, context_length: int, cleaning: Cleanin
             "The vocabulary of a SigLIP stands in no package; give the folder of its tokenizer.json or spiece.model "
             "with --tokenizer."
         )
-    own = _own(files, *_SIGLIP_ENDS)
+    own = _own(files, *SIGLIP_ENDS)
     if own is not None:
         return _plain(*own, context_length, "context")
-    folder = files[0].parent
-    parsed = _parsed(siglip_tokenizer_json(folder))
+    parsed = _parsed(siglip_tokenizer_json(files[0]))
     if cleaning is None:
         cleaning = "lower" if isinstance(parsed.model, tokenizers.models.BPE) else "canonical"
-    pads = (parsed.token_to_id(token) for token in (_stated_pad(folder), *_SIGLIP_PADS) if token is not None)
+    pads = (parsed.token_to_id(token) for token in (_stated_pad(files[0].parent), *_SIGLIP_PADS) if token is not None)
     pad_id = next((pad for pad in pads if pad is not None), 0)
     tokenization = TokenizationConfig(cleaning=cleaning, padding="context", pad_id=pad_id)
     return Tokenizer(parsed, context_length, tokenization), tokenization
@@ -73,6 +71,8 @@ def _files(source: Path | None, names: tuple[str, ...]) -> list[Path]:
         return []
     if source.is_file():
         return [source]
+    if not source.is_dir():
+        raise ForeignCheckpointError(f"{source} is not there; --tokenizer takes a folder or a file.")
     return [source / name for name in names if (source / name).is_file()]
 
 

@@ -195,6 +195,27 @@ def test_a_state_dict_without_any_sign_is_imported_only_with_both_words(tmp_path
     assert from_file(tmp_path, tensors, architecture="openai")[0].config == clip()
 
 
+def test_a_config_beside_a_file_says_how_pictures_are_prepared(tmp_path):
+    config = {"model_cfg": open_clip_cfg(clip()), "preprocess_cfg": {"mean": [0.5] * 3, "resize_mode": "squash"}}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
+    wishes = {"architecture": str(tmp_path / "open_clip_config.json"), "activation": "gelu"}
+    folder, found = from_file(tmp_path, openai_names(clip()), **wishes)
+    assert folder.preprocess.image_mean == (0.5, 0.5, 0.5)
+    assert folder.preprocess.resize_mode == "squash"
+    assert not any("nothing says how pictures" in sentence for sentence in found.assumptions)
+    for broken in ({"model_cfg": None}, {"model_cfg": open_clip_cfg(clip()), "preprocess_cfg": [1]}):
+        (tmp_path / "open_clip_config.json").write_text(json.dumps(broken))
+        with pytest.raises(ForeignCheckpointError, match=r"_cfg is .*, not an object"):
+            from_file(tmp_path, openai_names(clip()), **wishes)
+
+
+def test_a_vocabulary_beside_a_file_is_that_of_the_file(tmp_path):
+    write_clip_vocabulary(tmp_path)
+    torch.save(openai_names(clip()), tmp_path / "there.pt")
+    folder, _ = imported(tmp_path, "there.pt", architecture="openai")
+    assert folder.config == clip()
+
+
 def test_a_name_without_quickgelu_is_no_evidence_and_one_with_it_is(tmp_path, monkeypatch):
     tiny = {"ViT-B-32": open_clip_cfg(clip()), "ViT-B-32-quickgelu": open_clip_cfg(clip(), quick_gelu=True)}
     monkeypatch.setattr("model.importing.tensor_file.named", tiny.__getitem__)

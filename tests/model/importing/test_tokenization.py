@@ -77,6 +77,18 @@ def test_a_siglip_without_files_says_what_to_give(tmp_path):
             siglip_tokenizer(source, CONTEXT)
 
 
+@pytest.mark.parametrize("read", [clip_tokenizer, siglip_tokenizer])
+def test_a_file_is_the_one_that_is_read_whatever_its_name_and_its_neighbours(tmp_path, read):
+    (write_clip_vocabulary if read is clip_tokenizer else write_siglip_vocabulary)(tmp_path / "made")
+    expected, _ = read(tmp_path / "made", CONTEXT)
+    (tmp_path / "theirs.json").write_bytes(expected.to_bytes())
+    (tmp_path / "tokenizer.json").write_text("{}")
+    tokenizer, _ = read(tmp_path / "theirs.json", CONTEXT)
+    assert tokenizer.to_bytes() == expected.to_bytes()
+    with pytest.raises(ForeignCheckpointError, match="nowhere is not there; --tokenizer takes a folder or a file"):
+        read(tmp_path / "nowhere", CONTEXT)
+
+
 def test_padding_before_a_text_is_refused(tmp_path):
     write_siglip_vocabulary(tmp_path)
     stated(tmp_path, padding_side="left")
