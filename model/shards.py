@@ -42,7 +42,10 @@ def read_shard(path: Path) -> Iterator[Sample]:
     """
     try:
         with tarfile.open(path, mode="r:") as tar:
-            members = ((member, *_split(member.name)) for member in tar if member.isfile())
+            everything = tar.getmembers()
+            if path.stat().st_size <= tar.offset:  # no block of zeros ends it: `tarfile` takes that for whole
+                raise ValueError("it is cut off")
+            members = ((member, *_split(member.name)) for member in everything if member.isfile())
             for key, group in groupby(members, key=lambda member: member[1]):
                 sample = _sample(key, {extension: _content(tar, member) for member, _, extension in group})
                 if sample is not None:

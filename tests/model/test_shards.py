@@ -112,9 +112,13 @@ def test_a_file_that_is_no_shard_or_cut_off_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ShardError):
         list(read_shard(path))
     write(path, [Sample("1", bytes(5000), "png")])
-    path.write_bytes(path.read_bytes()[:3000])
-    with pytest.raises(ShardError):
-        list(read_shard(path))
+    whole = path.read_bytes()
+    assert [sample.key for sample in read_shard(path)] == ["1"]
+    between = 512 + 5120  # header and content of the picture: its words would be missing
+    for end in (3000, between, between + 512):
+        path.write_bytes(whole[:end])
+        with pytest.raises(ShardError):
+            list(read_shard(path))
 
 
 def test_a_writer_that_fails_leaves_the_old_shard_and_nothing_else(tmp_path: Path) -> None:
