@@ -236,7 +236,9 @@ class ModelConfig(Section):
         return self
 
 
-Colour = tuple[float, float, float]
+_Level = Annotated[int, Field(ge=0, le=255)]
+_Shift = Annotated[float, Field(allow_inf_nan=False)]
+_Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class PreprocessConfig(Section):
@@ -254,6 +256,6 @@ class PreprocessConfig(Section):
         description="where the centre lies between two pixels: at the even one (torchvision, and so OpenAI and "
         "open_clip), or always at the first (transformers)",
     )
-    pad_color: tuple[int, int, int] = Field((255, 255, 255), description="RGB of the padding, 0 to 255")
-    image_mean: Colour = Field(description="subtracted per channel, after scaling to 0 … 1")
-    image_std: Colour = Field(description="divided by per channel, after scaling to 0 … 1")
+    pad_color: tuple[_Level, _Level, _Level] = Field((255, 255, 255), description="RGB of the padding, 0 to 255")
+    image_mean: tuple[_Shift, _Shift, _Shift] = Field(description="subtracted per channel, after scaling to 0 … 1")
+    image_std: tuple[_Scale, _Scale, _Scale] = Field(description="divided by per channel, after scaling to 0 … 1")

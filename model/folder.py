@@ -100,7 +100,7 @@ def write_folder(
 
 def _parse(path: Path, kind: type[_Config]) -> _Config:
     try:
-        return kind.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(path.read_bytes(), strict=True)
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
         raise ModelFolderError(f"{path} cannot be used: {faults}.") from error

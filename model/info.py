@@ -61,7 +61,7 @@ def source_of(path: Path) -> str:
     card = path / "README.md"
     if not card.is_file():
         return "nothing says it"
-    text = card.read_text(encoding="utf-8")
+    text = card.read_text(encoding="utf-8", errors="replace")
     before, _, behind = text.partition("---\n")
     head = dict(line.split(": ", 1) for line in behind.partition("---\n")[0].splitlines() if ": " in line)
     if before or not head.keys() >= {"source", "source_kind"}:

@@ -55,14 +55,14 @@ def samples_for(folder: ModelFolder, own: Path | None = None) -> Samples:
     rows = [preprocess(picture, folder.preprocess) for picture in (_own(own) if own else _shipped())]
     if own and len(rows) < _LEAST:
         raise ExportError(f"{own} has {len(rows)} pictures that can be read; an export is measured with {_LEAST}.")
-    return Samples(np.stack(rows), texts, own.name if own else "shipped")
+    return Samples(np.stack(rows), texts, own.resolve().name if own else "shipped")
 
 
 def _own(folder: Path) -> Iterator[Image.Image]:
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    for path in paths[:: max(1, len(paths) // _MOST)][:_MOST]:
+    for place in np.linspace(0, len(paths) - 1, min(len(paths), _MOST)).astype(int):
         try:
-            yield decode(path.read_bytes()).image
+            yield decode(paths[place].read_bytes()).image
         except (PictureError, OSError):  # a folder of pictures may hold other files
             continue
 

@@ -41,6 +41,11 @@ def test_a_folder_that_is_none_is_refused(tmp_path):
         (CONFIG, {"surprise": 1}, "surprise"),
         (PREPROCESS, {"size": 24}, "makes pictures of side 24"),
         (PREPROCESS, {"size": "big"}, "size"),
+        (PREPROCESS, {"image_std": [0.5, 0, 0.5]}, "image_std.1"),
+        (PREPROCESS, {"image_mean": [0.5, float("nan"), 0.5]}, "image_mean.1"),
+        (PREPROCESS, {"pad_color": [0, 0, 256]}, "pad_color.2"),
+        (CONFIG, {"embedding_dim": "8"}, "embedding_dim"),
+        (CONFIG, {"logit_bias": 1}, "logit_bias"),
     ],
 )
 def test_a_wrong_entry_is_named(tmp_path, name, changes, complaint):

@@ -11,6 +11,8 @@ from model import load
 from model.__main__ import main
 from model.config import TextConfig, ViTConfig
 from model.export import agreement, export_onnx
+from model.exporting import samples
+from model.exporting.samples import samples_for
 from model.folder import ONNX_PRECISION, read_folder
 from model.precision import FLOAT32, PRECISIONS, read_precisions
 from tests.model.tiny import CONTEXT, EOT, SIZE, VOCABULARY, WORDS, folder
@@ -94,6 +96,18 @@ def test_pictures_of_ones_own_are_measured_with(tmp_path, capsys):
     assert (chosen.pictures, chosen.source) == (24, "holidays")
     with pytest.raises(SystemExit):
         main(["export", str(made.path), "--format", "huggingface", "--calibration", str(own)])
+
+
+def test_of_many_pictures_some_are_taken_from_everywhere(tmp_path, monkeypatch):
+    monkeypatch.setattr(samples, "_MOST", 20)
+    (tmp_path / "own").mkdir()
+    for number in range(39):
+        Image.new("RGB", (4, 4), (number, 0, 0)).save(tmp_path / "own" / f"{number:02}.png")
+    taken = samples_for(folder(tmp_path / "model"), tmp_path / "own").pixels[:, 0, 0, 0]
+    assert len(taken) == 20
+    assert (np.diff(taken) > 0).all()
+    step = (taken[-1] - taken[0]) / 38
+    assert np.allclose(np.diff(taken), 2 * step, atol=step / 10)
 
 
 def test_what_was_measured_of_other_weights_is_not_told(tmp_path):
