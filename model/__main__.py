@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from model.errors import ExportError, ParallaxError
+from model.errors import ParallaxError, complaint, missing
 from model.folder import read_folder
 from model.info import describe
 
@@ -25,10 +25,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         result: dict[str, object] = parsed.run(parsed)
     except ParallaxError as error:
-        print(error, file=sys.stderr)
-        return 1
+        return _fail(str(error))
+    except OSError as error:
+        return _fail(complaint(error))
+    except ModuleNotFoundError as error:
+        return _fail(missing(error))
+    except KeyboardInterrupt:
+        return _fail("Stopped.")
     print(json.dumps(result) if parsed.json else "\n".join(f"{key:15} {_text(value)}" for key, value in result.items()))
     return 0
+
+
+def _fail(sentence: str) -> int:
+    print(sentence, file=sys.stderr)
+    return 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -134,12 +144,8 @@ def _export(parsed: argparse.Namespace) -> dict[str, object]:
 
             written, notes = export_open_clip(folder, out)
         case _:
-            try:
-                from model.export import export_onnx
-            except ModuleNotFoundError as error:
-                raise ExportError(
-                    f"An export needs {error.name}, which is installed for training: `make setup`."
-                ) from error
+            from model.export import export_onnx
+
             written, notes = export_onnx(folder, parsed.calibration)
             for note in notes:
                 print(note, file=sys.stderr)

@@ -7,6 +7,17 @@ class ParallaxError(Exception):
     """Something went wrong that a person can understand; `str(error)` is a sentence that helps them."""
 
 
+def complaint(error: OSError) -> str:
+    """What the system says of a file, as a command line tells it: `/root/x: Permission denied`."""
+    reason = error.strerror or str(error)
+    return f"{error.filename}: {reason}" if error.filename else reason
+
+
+def missing(error: ModuleNotFoundError) -> str:
+    """What to do where an environment is for serving alone."""
+    return f"This needs {error.name}, which is installed for training: `make setup`."
+
+
 class PictureError(ParallaxError):
     """The bytes given are not a picture that can be used."""
 

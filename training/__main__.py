@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from model.errors import ParallaxError
+from model.errors import ParallaxError, complaint, missing
 from training.evaluation import command
 from training.finetuning import command as finetuning
 
@@ -21,12 +21,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         parsed.run(parsed)
     except ParallaxError as error:
-        print(error, file=sys.stderr)
-        return 1
+        return _fail(str(error))
+    except OSError as error:
+        return _fail(complaint(error))
+    except ModuleNotFoundError as error:
+        return _fail(missing(error))
     except KeyboardInterrupt:
-        print("Stopped; a run goes on from its last checkpoint with --resume.", file=sys.stderr)
-        return 1
+        return _fail("Stopped; a run goes on from its last checkpoint with --resume.")
     return 0
+
+
+def _fail(sentence: str) -> int:
+    print(sentence, file=sys.stderr)
+    return 1
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -33,6 +33,14 @@ def test_import_tells_what_it_made_and_what_it_assumed(tmp_path, capsys):
     assert told_later.items() <= told.items()
 
 
+def test_a_place_that_cannot_be_written_is_named(tmp_path, capsys):
+    huggingface(tmp_path / "there")
+    (tmp_path / "file").touch()
+    status, out, err = run(capsys, "import", tmp_path / "there", tmp_path / "file" / "here")
+    assert (status, out) == (1, "")
+    assert err.endswith(f"{tmp_path / 'file' / 'here'}: Not a directory\n")
+
+
 def test_info_says_what_a_person_needs_to_trust_a_model(tmp_path, capsys):
     folder = tiny.folder(tmp_path, tiny.TOWERS["vit-map"], tiny.TEXTS["siglip"])
     told = json.loads(run(capsys, "info", tmp_path, "--json")[1])

@@ -58,13 +58,14 @@ def run(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
     templates = read_templates(arguments.templates) if arguments.templates else TEMPLATES
     languages = [code for code in arguments.languages.split(",") if code] if arguments.languages else None
     encoder = load(arguments.model)
+    if arguments.out:
+        arguments.out.mkdir(parents=True, exist_ok=True)
     measured = measure(encoder, arguments.data, arguments.gallery, templates=templates, languages=languages)
     splits = {name: of_split.result for name, of_split in measured.items()}
     result = {"model": encoder.name, "fingerprint": encoder.fingerprint, "runtime": encoder.runtime, "splits": splits}
     if arguments.calibrate:
         result["calibration"] = _calibrate(encoder, measured, arguments.model, arguments.out)
     if out := arguments.out:
-        out.mkdir(parents=True, exist_ok=True)
         write_atomic(out / "result.json", f"{json.dumps(result, indent=2, ensure_ascii=False)}\n".encode())
         write_atomic(out / "result.md", f"{full_table(splits)}\n".encode())
         draw_recalls(splits, out / "recall.png")
@@ -86,7 +87,6 @@ def _calibrate(encoder: Encoder, measured: Mapping[str, Measured], folder: Path,
     write_calibration(folder, calibration)
     worth: dict[str, Any] = {kind: summary(of_kind) for kind, of_kind in judged.items()}
     if out:
-        out.mkdir(parents=True, exist_ok=True)
         said = {"fingerprint": calibration.fingerprint, "data": calibration.data, **worth}
         write_atomic(out / "calibration.json", f"{json.dumps(said, indent=2, ensure_ascii=False)}\n".encode())
         write_atomic(out / "calibration.md", f"{table(worth)}\n".encode())

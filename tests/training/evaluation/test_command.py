@@ -1,6 +1,7 @@
 """`python -m training evaluate` says the same on the screen, in its files and in its plots."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,18 @@ def test_what_cannot_be_evaluated_is_said_in_a_sentence(tmp_path, capsys):
     arguments = ["evaluate", str(SHIPPED), str(SAMPLE), "--templates", str(tmp_path / "templates.txt")]
     assert main(arguments) == 1
     assert "each with one {} for the name" in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_is_named_before_anything_is_measured(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("training.evaluation.evaluate.measure", lambda *_, **__: pytest.fail("it was measured"))
+    (tmp_path / "file").touch()
+    arguments = ["evaluate", str(SHIPPED), str(SAMPLE), "--out", str(tmp_path / "file")]
+    assert main(arguments) == 1
+    assert capsys.readouterr().err.endswith(f"{tmp_path / 'file'}: File exists\n")
+
+
+def test_an_environment_for_serving_says_what_is_missing(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.delitem(sys.modules, "training.evaluation.report", raising=False)
+    assert main(["evaluate", str(SHIPPED), str(SAMPLE)]) == 1
+    assert "This needs matplotlib, which is installed for training: `make setup`." in capsys.readouterr().err
