@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
 from app.errors import InvalidRequest
 
@@ -138,9 +138,10 @@ def describe_settings() -> Iterator[tuple[str, str, str]]:
 
 
 def unknown_settings() -> list[str]:
-    """Variables in the environment that look like settings and are none, such as misspelt ones."""
+    """Names in the environment and in `.env` that look like settings and are none, such as misspelt ones."""
     known = {name for name, _, _ in describe_settings()}
-    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    in_file = {name.upper() for name in DotEnvSettingsSource(Settings).env_vars}  # which are told apart by no case
+    return sorted(name for name in {*os.environ, *in_file} if name.startswith(PREFIX) and name not in known)
 
 
 def _is_loopback(host: str) -> bool:

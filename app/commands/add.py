@@ -45,13 +45,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     (metadata,) = parse_metadata(arguments.metadata, 1)
-    names = dict(_find(arguments.paths))
     outcomes: dict[Path, Outcome] = {}
+    names = dict(_find(arguments.paths, outcomes))
     with ExitStack() as stack, ProgressBar("adding") as bar:
         add = _to_folder(stack, arguments.data) if arguments.data else _to_service(stack, arguments)
         bar(0, len(names))
         for batch in _read(names, outcomes):
-            facts = [{"filename": names[path]} | metadata for path in batch]
+            facts = [{"filename": readable(names[path])} | metadata for path in batch]
             outcomes |= zip(batch, add(list(batch.values()), facts), strict=True)
             bar(len(outcomes), len(names))
     failed = {path: outcome.problem for path, outcome in outcomes.items() if outcome.problem}
@@ -61,12 +61,19 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _find(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
-    """Files to add, each with its name below the folder that was given. Files that are named are taken as they are."""
+def _find(paths: Iterable[Path], outcomes: dict[Path, Outcome]) -> Iterator[tuple[Path, str]]:
+    """Files to add, each with its name below the folder that was given. Files that are named are taken as they are.
+
+    Folders that cannot be read go to `outcomes`.
+    """
+
+    def unreadable(error: OSError) -> None:
+        outcomes[Path(error.filename)] = Outcome(problem=f"The folder cannot be read: {error.strerror}.")
+
     for path in paths:
-        if not path.is_dir():
+        if not os.path.isdir(path):  # noqa: PTH112 - is_dir() raises where it may not look; reading the file says why
             yield path, path.name
-        for folder, folders, files in os.walk(path):
+        for folder, folders, files in os.walk(path, onerror=unreadable):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             for file in sorted(files):
                 found = Path(folder, file)
@@ -131,6 +138,11 @@ def _to_folder(stack: ExitStack, path: Path) -> Add:
     return add
 
 
+def readable(name: str) -> str:
+    """A name as people read it. On Linux a file may be called anything, in whatever encoding an old disk had."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
 def _summary(outcomes: Iterable[Outcome]) -> str:
     kinds = ["failed" if one.problem else "there already" if one.duplicate else "added" for one in outcomes]
     return ", ".join(f"{kinds.count(kind):,} {kind}" for kind in ("added", "there already", "failed"))
@@ -138,9 +150,9 @@ def _summary(outcomes: Iterable[Outcome]) -> str:
 
 def _json(outcomes: dict[Path, Outcome]) -> str:
     files = [
-        {"path": str(path), "problem": one.problem}
+        {"path": readable(str(path)), "problem": one.problem}
         if one.problem
-        else {"path": str(path), "id": one.id, "duplicate": one.duplicate}
+        else {"path": readable(str(path)), "id": one.id, "duplicate": one.duplicate}
         for path, one in outcomes.items()
     ]
     return json.dumps({"files": files}, indent=2, ensure_ascii=False)

@@ -23,12 +23,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--filter", metavar="JSON", help='conditions on the metadata, as in MongoDB: {"year": {"$gte": 2020}}'
     )
-    parser.add_argument("--min-relevance", type=float, metavar="R", help="leave out results of less relevance, 0 to 1")
+    parser.add_argument("--min-relevance", type=_share, metavar="R", help="leave out results of less relevance, 0 to 1")
     parser.add_argument("--json", action="store_true", help="the service's answer as JSON")
     add_url(parser, writes=False)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.text is not None and any("\ud800" <= letter <= "\udfff" for letter in arguments.text):
+        raise InvalidRequest(f"TEXT is not in UTF-8: {arguments.text!r}.")
     conditions = None if arguments.filter is None else _conditions(arguments.filter)
     picture = None if arguments.image is None else _read(arguments.image)
     with open_client(arguments) as client:
@@ -47,6 +49,13 @@ def run(arguments: argparse.Namespace) -> int:
         whole = arguments.filter is None and arguments.min_relevance is None
         print("The gallery is empty." if whole else "No picture is like that.")
     return 0
+
+
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0 <= share <= 1:  # NaN is not either
+        raise ValueError
+    return share
 
 
 def _conditions(text: str) -> dict[str, Any]:

@@ -144,8 +144,10 @@ def test_no_setting_has_lost_its_name() -> None:
     assert {f"PARALLAX_{name}" for name in names} == {name for name, _, _ in describe_settings()}
 
 
-def test_misspelt_settings_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_misspelt_settings_are_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("parallax_api_keyz=secret\nPARALLAX_PORT=8001\nOTHER=1\n")
     monkeypatch.setenv("PARALLAX_QUEU", "7")
     monkeypatch.setenv("PARALLAX_API_KEY", "secret")
     monkeypatch.setenv("PARALLAX_QUEUE", "7")
-    assert unknown_settings() == ["PARALLAX_API_KEY", "PARALLAX_QUEU"]
+    assert unknown_settings() == ["PARALLAX_API_KEY", "PARALLAX_API_KEYZ", "PARALLAX_QUEU"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -129,6 +131,35 @@ def test_pictures_go_straight_into_a_data_folder(
         assert "in use by another Parallax process" in err
 
 
+def test_a_name_in_an_old_encoding_keeps_nothing_out(command: Command, url: str, folder: Path, tmp_path: Path) -> None:
+    (folder / os.fsdecode(b"caf\xe9.png")).write_bytes(plain("green"))
+    status, out, _ = command("add", folder, "--url", url, "--json")
+    assert status == 0
+    assert str(folder / "caf\ufffd.png") in {file["path"] for file in json.loads(out)["files"]}
+    results = json.loads(command("search", "green", "--url", url, "--json")[1])["results"]
+    assert results[0]["metadata"] == {"filename": "caf\ufffd.png"}
+
+
+def test_a_folder_that_cannot_be_read_is_named(
+    command: Command, url: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if Path(path).name == "oslo":
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    status, out, err = command("add", folder, "--url", url)
+    assert (status, out) == (1, "1 added, 0 there already, 1 failed\n")
+    assert f"{folder / 'oslo'}: The folder cannot be read: Permission denied." in err
+    long = "x" * 300
+    status, _, err = command("add", long, "--url", url)
+    assert status == 1
+    assert f"{long}: The file cannot be read: File name too long." in err
+
+
 @pytest.mark.parametrize("arguments", [["search", "red"], ["search", "--image", __file__], ["add", __file__]])
 def test_a_service_that_is_not_there_is_said_so_in_a_sentence(command: Command, arguments: list[str]) -> None:
     status, out, err = command(*arguments, "--url", NOWHERE)
@@ -150,12 +181,14 @@ def test_a_service_that_is_not_there_is_said_so_in_a_sentence(command: Command, 
         ["search", "red", "--filter", "[]"],
         ["search", "red", "--filter", '{"a": NaN}'],
         ["search", "red", "--min-relevance", "high"],
+        ["search", "red", "--min-relevance", "nan"],
+        ["search", "caf\udce9"],
         ["add"],
         ["add", "a.png", "--metadata", "{"],
         ["serve", "--host", "0.0.0.0"],
         ["serve", "--port", "70000"],
     ],
-    ids=" ".join,
+    ids=lambda arguments: ascii(" ".join(arguments)),
 )
 def test_misuse_is_told_from_failure(command: Command, arguments: list[str]) -> None:
     status, out, err = command(*arguments)
