@@ -17,6 +17,14 @@ function problemOf(status, body, retryAfter) {
   return new Problem(status, body?.title || "That did not work", detail, Number(retryAfter) || 0);
 }
 
+// A folder that is dropped looks like a file, and sending it fails as if nobody had answered.
+async function readable(file) {
+  await file.slice(0, 1).arrayBuffer().catch(() => {
+    const advice = "Of a folder, drop the pictures that are in it, or add it whole with: python -m app add FOLDER";
+    throw new Problem(0, "This cannot be read", `It is a folder, or has been moved or changed. ${advice}`);
+  });
+}
+
 async function request(path, options) {
   let response;
   try {
@@ -40,8 +48,9 @@ export async function readiness() {
 }
 
 // `query` is a text, a File, or {id} of a picture in the gallery.
-export function search(query, { limit, offset }, signal) {
+export async function search(query, { limit, offset }, signal) {
   if (query instanceof Blob) {
+    await readable(query);
     const body = new FormData();
     body.append("limit", limit);
     body.append("offset", offset);
@@ -67,7 +76,9 @@ export const thumbnail = (item) => item.thumbnail_url ?? address(item, "thumbnai
 export const content = (item) => item.content_url ?? address(item, "content");
 
 // Adds one file. XMLHttpRequest, because fetch cannot tell how much of a body has been sent.
-export function add(file, onSent, signal) {
+export async function add(file, onSent, signal) {
+  await readable(file);
+  signal.throwIfAborted();
   return new Promise((resolve, reject) => {
     const sending = new XMLHttpRequest();
     const stop = () => sending.abort();

@@ -91,6 +91,7 @@ async function ask(state, before) {
   const { signal } = (asking = new AbortController());
   $("#grid").ariaBusy = "true";
   $("#problem").hidden = true;
+  if (!before) $("#more").hidden = true; // what it would add to is not there yet
   try {
     const page = await nextPage(state, before, signal);
     if (signal.aborted) return;
@@ -99,7 +100,9 @@ async function ask(state, before) {
     showDetail(readState()); // whose neighbours are known now
   } catch (problem) {
     if (signal.aborted) return;
-    if (problem.status === 503 && !(await api.readiness().catch(() => ({}))).ready) return start();
+    const ready = problem.status !== 503 || (await api.readiness().catch(() => ({}))).ready;
+    if (signal.aborted) return;
+    if (!ready) return start();
     fail(problem, { keep: Boolean(before), again: () => ask(state, before) });
   }
   $("#grid").ariaBusy = "false";
@@ -117,8 +120,9 @@ function show(state) {
   grid.show(items);
   showChip(state);
   $("#intro").hidden = !idle || !items.length;
-  $("#empty").hidden = items.length > 0;
-  $("#summary").hidden = !items.length;
+  const nothing = !items.length && !total; // a gallery of one has nothing like that one
+  $("#empty").hidden = !nothing;
+  $("#summary").hidden = nothing;
   $("#heading").textContent = title(state);
   $("#more").hidden = next === null || next === undefined;
   showTotal();
@@ -248,6 +252,7 @@ function searchText({ done }) {
 
 function searchPicture(file) {
   cancelDebounce();
+  typing = false;
   const key = `${performance.timeOrigin}-${pictures.size}`;
   pictures.set(key, { file, url: URL.createObjectURL(file) });
   go({ picture: key });
@@ -256,7 +261,9 @@ function searchPicture(file) {
 async function addAndShow(files) {
   if (!(await addPictures(files))) return;
   answers.clear();
-  if (live) ask(readState());
+  if (!live) return;
+  total = (await api.readiness().catch(() => ({}))).images ?? total;
+  ask(readState());
 }
 
 $("#q").addEventListener("input", (event) => {
@@ -264,7 +271,7 @@ $("#q").addEventListener("input", (event) => {
   if (!event.isComposing) debounce = setTimeout(searchText, DEBOUNCE_MS, { done: false });
 });
 $("#q").addEventListener("compositionend", () => searchText({ done: false }));
-$("#q").addEventListener("change", () => (typing = false));
+$("#q").addEventListener("blur", () => (typing = false)); // not "change": Enter sends it ahead of "submit"
 $("#form").addEventListener("submit", (event) => {
   event.preventDefault();
   searchText({ done: true });

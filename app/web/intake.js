@@ -21,6 +21,7 @@ function dropping(search, add) {
   addEventListener("dragover", (event) => {
     if (!offered(event)) return;
     event.preventDefault();
+    if (overlay.hidden) document.querySelector("dialog[open]")?.close(); // nothing can be dropped beside a dialog
     overlay.hidden = false;
     event.dataTransfer.dropEffect = "copy";
     for (const zone of overlay.children) zone.classList.toggle("over", zone === zoneAt(event));

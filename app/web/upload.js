@@ -68,7 +68,7 @@ async function lane(sending) {
 
 async function send(sending) {
   await Promise.all(Array.from({ length: LANES }, () => lane(sending)));
-  run = null;
+  if (run === sending) run = null;
   if (!sending.stop.signal.aborted) showOutcome(sending.count);
   return sending.count.added > 0;
 }
@@ -91,5 +91,6 @@ export function addPictures(files) {
 
 $("#tray-close").onclick = () => {
   run?.stop.abort(); // closing the tray gives up what has not been sent yet
+  run = null;
   $("#tray").hidden = true;
 };

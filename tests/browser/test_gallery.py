@@ -134,3 +134,32 @@ def test_a_busy_service_is_given_time(visit: Visit, empty: Service, watch: Watch
     choose(page, "Add pictures", [picture_file(plain("red"), "red.png")])
     expect(page.get_by_role("region", name="Adding pictures")).to_contain_text("1 picture added")
     assert len(refused) == 1
+
+
+def test_a_gallery_of_one_picture_is_not_called_empty(visit: Visit, empty: Service) -> None:
+    empty.add(plain("red"), "red", label="a red wall")
+    page = visit(empty, "/?like=red")
+    expect(page.get_by_role("heading", name="More like “a red wall”")).to_be_visible()
+    expect(page.locator("#status")).to_contain_text("0 of 1")
+    expect(page.get_by_role("heading", name="No pictures yet")).to_be_hidden()
+
+
+def test_what_was_given_up_is_not_added_later_and_what_follows_is(visit: Visit, empty: Service, watch: Watch) -> None:
+    watch.expected = "status of 429"
+    page = visit(empty)
+    expect(page.get_by_role("heading", name="No pictures yet")).to_be_visible()
+    page.clock.install()
+    problem = {"title": "Too many requests", "status": 429, "detail": "Come back."}
+    busy = {"status": 429, "headers": {"Retry-After": "1"}, "json": problem}
+    page.route("**/v1/images", lambda route: route.fulfill(**busy))
+    with page.expect_event("requestfinished", lambda request: request.method == "POST"):
+        choose(page, "Add pictures", [picture_file(plain("red"), "red.png")])
+    tray = page.get_by_role("region", name="Adding pictures")
+    tray.get_by_role("button", name="Close").click()
+    page.unroute("**/v1/images")
+    choose(page, "Add pictures", [picture_file(plain("blue"), "blue.png")])
+    expect(tray).to_contain_text("1 picture added")
+    page.clock.run_for(5000)  # well over the second after which the first was to be sent again
+    expect(page.locator(".tile")).to_have_count(1)
+    names = [image["metadata"]["filename"] for image in empty.client.get("/v1/images").json()["images"]]
+    assert names == ["blue.png"]

@@ -67,6 +67,38 @@ def test_a_late_answer_to_an_earlier_question_is_not_shown(visit: Visit, gallery
     expect(page.locator("#grid")).to_have_attribute("aria-busy", "false")
 
 
+def test_no_more_is_offered_of_a_search_that_is_over(visit: Visit, gallery: Service) -> None:
+    held: list[Route] = []
+    page = visit(gallery, "/?q=red")
+    more = page.get_by_role("button", name="Show more")
+    expect(more).to_be_visible()
+    page.route("**/v1/search", held.append)
+    with page.expect_request("**/v1/search"):
+        box(page).fill("green")
+    expect(more).to_be_hidden()
+    held[0].continue_()
+    expect_first(page, "a green wall")
+    expect(more).to_be_visible()
+
+
+def test_what_cannot_be_read_is_not_called_a_broken_service(visit: Visit, gallery: Service) -> None:
+    """A folder that is dropped, or a file that has been moved since."""
+    refuse = "Blob.prototype.arrayBuffer = () => Promise.reject(new DOMException('', 'NotFoundError'))"
+    page = visit(gallery, prepare=lambda page: page.add_init_script(refuse))
+    drag(page, [picture_file(plain("red"), "holiday")])
+    expect(page.get_by_role("heading", name="This cannot be read")).to_be_visible()
+    expect(page.get_by_text("drop the pictures that are in it")).to_be_visible()
+
+
+def test_a_picture_that_is_open_makes_way_for_one_that_is_dragged_in(visit: Visit, gallery: Service) -> None:
+    page = visit(gallery, "/?q=red&view=red")
+    dialog = page.get_by_role("dialog", name="a red wall")
+    expect(dialog).to_be_visible()
+    drag(page, [picture_file(plain("red"))], onto="[data-zone=add]", let_go=False)
+    expect(dialog).to_be_hidden()
+    expect(page.get_by_text("Search with it")).to_be_visible()
+
+
 @pytest.mark.parametrize("way", ["choose", "drop", "drop on a place", "paste", "paste into the box"])
 def test_a_picture_finds_its_like(visit: Visit, gallery: Service, way: str) -> None:
     page = visit(gallery)
