@@ -1,4 +1,4 @@
-# The service in a container: docker build -t parallax . && docker run -p 8000:8000 -v parallax:/data parallax
+# The service in a container: docker build -t parallax . && docker run -p 127.0.0.1:8000:8000 -v parallax:/data parallax
 # BASE is any Linux image with Python 3.11 and pip or venv (`make image` makes one from Debian's packages).
 ARG BASE=python:3.11-slim
 
