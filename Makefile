@@ -69,7 +69,7 @@ data: $(ALL) ## build the data sets in runs/, from packages of npm and Debian th
 	@$(RUN) -m training prepare icons runs/icons
 	@$(RUN) -m training prepare clipart runs/clipart
 
-# A run of three parts, each with a learning rate that ends at zero; a part that is done does nothing.
+# A run of several parts, each with a learning rate that ends at zero; of one that is done no step is trained again.
 DEFAULT := $(RUN) -m training train training/recipes/default.toml --out runs/default
 sources = --set 'data.train=[{path="runs/pictogram/train",per_batch=$(1)},{path="runs/icons/train",per_batch=$(2),by_root=true},{path="runs/clipart/train",per_batch=48}]'
 
@@ -78,6 +78,7 @@ train-default: data ## train the default model in runs/default, hours on two cor
 	@$(DEFAULT) --resume --set steps=6150 --set optimizer.decay_steps=450 --set optimizer.learning_rate=1e-3 --set ema_decay=0.99 $(call sources,288,176)
 	@$(DEFAULT) --resume --set steps=7300 --set optimizer.decay_steps=1150 --set optimizer.learning_rate=1.2e-3 --set ema_decay=0.99 $(call sources,272,192)
 	@$(DEFAULT) --resume --set steps=8500 --set optimizer.decay_steps=1200 --set optimizer.learning_rate=1.2e-3 --set ema_decay=0.99 $(call sources,272,192)
+	@$(DEFAULT) --resume --set steps=11000 --set optimizer.decay_steps=1000 --set optimizer.learning_rate=1.2e-3 --set ema_decay=0.99 $(call sources,272,192) --set style_weight=0.7 --set data.captions_per_picture=2 --set data.early_steps=10000
 
 # PyTorch's own CPU build of the release that pyproject.toml names. No package index that the lock is resolved from has
 # it, so its hash stands here and is added to those of the default build.

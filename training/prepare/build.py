@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -58,10 +58,12 @@ def _installed(package: Path, version: str) -> bool:
 def prepare_pictogram(folder: Path) -> dict[str, int]:
     """Write every split of the pictogram set below `folder`; returns the number of pictures of each split."""
     drawings = list(read_drawings(install_packages()))
+    unseen = {drawing.svg for drawing in drawings if drawing.concept.held_out}
     counts = {}
     for split in SPLITS:
         members = [drawing for drawing in drawings if split_of(drawing) == split]
-        if split == "train":
+        if split == "train":  # a source may draw several concepts alike, and one of them may be held out
+            members = [drawing for drawing in members if drawing.svg not in unseen]
             members += [redrawn for drawing in members if (redrawn := outlined(drawing))]
         counts[split] = _write_shards(folder / split, members, _rendered(PICTOGRAM_SIZE))
     return counts
@@ -73,8 +75,10 @@ def prepare_icons(folder: Path) -> dict[str, int]:
     held_out = {prefix: list(read_held_out(packages, prefix)) for prefix in icons.HELD_OUT}
     copies = Copies(drawing for drawings in held_out.values() for drawing in drawings)
     train = [drawing for drawing in read_icons(packages) if drawing not in copies]
-    splits = {"train": train, **held_out}
-    counts = {split: _write_shards(folder / split, drawn, _rendered(ICON_SIZE)) for split, drawn in splits.items()}
+    unseen = {render(drawing.svg, ICON_SIZE) for drawings in held_out.values() for drawing in drawings}
+    counts = {"train": _write_shards(folder / "train", train, _rendered(ICON_SIZE, unseen))}
+    for prefix, drawings in held_out.items():
+        counts[prefix] = _write_shards(folder / prefix, drawings, _rendered(ICON_SIZE))
     _write_credits(folder / "CREDITS.md", icons.training_sets(packages))
     return counts
 
@@ -138,8 +142,14 @@ def _write_shards(folder: Path, drawings: Iterable[Drawing], picture: Callable[[
     return count
 
 
-def _rendered(size: int) -> Callable[[Drawing], bytes]:
-    return lambda drawing: render(drawing.svg, size)
+def _rendered(size: int, unseen: Container[bytes] = ()) -> Callable[[Drawing], bytes | None]:
+    """Pictures of that size, but for those that are to stay unseen, whatever they are called."""
+
+    def picture(drawing: Drawing) -> bytes | None:
+        png = render(drawing.svg, size)
+        return None if png in unseen else png
+
+    return picture
 
 
 def sample_of(key: str, drawing: Drawing, picture: bytes) -> Sample:

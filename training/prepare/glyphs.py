@@ -7,10 +7,13 @@ whatever colours come, its drawings tell that a line may have any colour in it.
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from fontTools.pens.boundsPen import ControlBoundsPen
 from fontTools.pens.svgPathPen import SVGPathPen
+from fontTools.svgLib.path import parse_path
 from fontTools.ttLib import TTFont
 
 from training.prepare.drawings import Concept, Drawing, SourceError
@@ -33,13 +36,30 @@ _COLOUR = re.compile(
 def read_glyphs(packages: Path, concepts: Iterable[Concept]) -> Iterator[Drawing]:
     """The drawings of the concepts that the font has, each plain and coloured in.
 
-    Left out is what colours tell apart: flags, and what is named after one.
+    Left out is what colours tell apart, flags and what is named after one, and what the font draws alike: it has one
+    drawing for many a woman, man and person.
     """
     folder = packages / _PACKAGE
     licence = json.loads((folder / "package.json").read_text("utf-8"))["license"]
     if LICENCE not in licence:
         raise SourceError(f"{_PACKAGE} is now licensed {licence}, not {LICENCE}: review it before using it")
     font = TTFont(folder / "400Regular/NotoEmoji_400Regular.ttf")
+    drawn = list(_drawn(font, concepts))
+    owners = Counter(lines for _, _, lines in drawn)
+    page = _Page(font["hhea"].ascent, font["hhea"].descent)
+    for concept, name, lines in drawn:
+        if owners[lines] > 1:
+            continue
+        width = font["hmtx"][name][0]
+        svg = page.of(f'<path d="{lines}"/>', width)
+        yield Drawing(concept=concept, style=STYLE, name=name, licence=LICENCE, svg=svg)
+        for number in range(_COLOURINGS):
+            svg = page.of(f'{_areas(lines, concept, number)}<path d="{lines}"/>', width)
+            yield Drawing(concept=concept, style=COLOURED, name=f"{name}-{number}", licence=LICENCE, svg=svg)
+
+
+def _drawn(font: TTFont, concepts: Iterable[Concept]) -> Iterator[tuple[Concept, str, str]]:
+    """(concept, glyph, its path), of the concepts that have a glyph with something on it."""
     glyphs, characters, ligatures = font.getGlyphSet(), font.getBestCmap(), _ligatures(font)
     for concept in concepts:
         if concept.group == "flags" or _COLOUR.search(concept.label):
@@ -50,29 +70,20 @@ def read_glyphs(packages: Path, concepts: Iterable[Concept]) -> Iterator[Drawing
             continue
         pen = SVGPathPen(glyphs)
         glyphs[name].draw(pen)
-        lines = pen.getCommands()
-        if not lines:
-            continue
-        page = _Page(glyphs[name].width, font["hhea"].ascent, font["hhea"].descent)
-        plain = Drawing(concept=concept, style=STYLE, name=name, licence=LICENCE, svg=page.of(f'<path d="{lines}"/>'))
-        yield plain
-        for number in range(_COLOURINGS):
-            body = f'{_areas(lines, concept, number)}<path d="{lines}"/>'
-            yield Drawing(concept=concept, style=COLOURED, name=f"{name}-{number}", licence=LICENCE, svg=page.of(body))
+        if lines := pen.getCommands():
+            yield concept, name, lines
 
 
 class _Page:
     """The square that a glyph is drawn on; a font's y points upwards."""
 
-    def __init__(self, width: int, ascent: int, descent: int) -> None:
-        height = ascent - descent
-        self._head = (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">'
-            f'<g transform="translate(0 {ascent}) scale(1 -1)">'
-        )
+    def __init__(self, ascent: int, descent: int) -> None:
+        self._ascent, self._height = ascent, ascent - descent
 
-    def of(self, body: str) -> str:
-        return f"{self._head}{body}</g></svg>"
+    def of(self, body: str, width: int) -> str:
+        size = f'viewBox="0 0 {width} {self._height}" width="{width}" height="{self._height}"'
+        turn = f"translate(0 {self._ascent}) scale(1 -1)"
+        return f'<svg xmlns="http://www.w3.org/2000/svg" {size}><g transform="{turn}">{body}</g></svg>'
 
 
 def _areas(lines: str, concept: Concept, number: int) -> str:
@@ -88,10 +99,11 @@ def _areas(lines: str, concept: Concept, number: int) -> str:
 
 
 def _extent(contour: str) -> float:
-    """About the size of what a contour goes round: what lies inside another one is smaller and is filled after it."""
-    numbers = [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", re.sub("[HV]-?[0-9.]+", "", contour))]
-    across, along = numbers[0::2], numbers[1::2]
-    return (max(across) - min(across)) * (max(along) - min(along))
+    """The area of the box around a contour: what lies inside another one is smaller, and is filled after it."""
+    pen = ControlBoundsPen(None)
+    parse_path(contour, pen)
+    left, low, right, high = pen.bounds
+    return float((right - left) * (high - low))
 
 
 def _ligatures(font: TTFont) -> dict[tuple[str, ...], str]:

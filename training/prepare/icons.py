@@ -32,8 +32,9 @@ LICENCES = frozenset(
 HELD_OUT = {"lucide": "ISC", "streamline-color": "CC-BY-4.0", "flat-color-icons": "MIT", "ph": "MIT"}
 """Set → licence; never trained on."""
 
-_KIN = frozenset({"feather", "lucide-lab", "streamline"})
-"""Sets that share their drawings with a set held out: what lucide is a fork of, its lab, streamline in one colour."""
+_KIN = frozenset({"feather", "lucide-lab", "meteor-icons", "streamline"})
+"""Sets that share their drawings with a set held out: what lucide is a fork of, its lab, one that has many of lucide's
+under other names, streamline in one colour."""
 
 _OTHER_SUBJECTS = frozenset({"Logos", "Emoji", "Programming"})
 _FLAGS = frozenset({"flag", "circle-flags", "flagpack", "cif"})

@@ -11,7 +11,7 @@ LIGATURE = "feature ccmp { sub man joiner rocket by astronaut; } ccmp;"
 
 
 def ring(outer: int, inner: int) -> Glyph:
-    """A square line round a square area."""
+    """A square line round a square area, both of these half-widths."""
     pen = TTGlyphPen(None)
     for half, turn in ((outer, 1), (inner, -1)):
         corners = [
@@ -34,10 +34,8 @@ def write_font(packages: Path, licence: str = "MIT AND OFL-1.1") -> None:
     (folder / "package.json").write_text(json.dumps({"version": "1.0.0", "license": licence}))
     points = {0x1F468: "man", 0x200D: "joiner", 0x1F680: "rocket", 0x1F600: "face", 0x1F34E: "apple"}
     names = [".notdef", *points.values(), "astronaut"]
-    shapes = {name: ring(400, 300) for name in names} | {
-        "joiner": TTGlyphPen(None).glyph(),
-        "astronaut": ring(200, 100),
-    }
+    shapes = {name: ring(400, 290 + place) for place, name in enumerate(names)}
+    shapes |= {"joiner": TTGlyphPen(None).glyph(), "astronaut": ring(200, 100)}
     font = FontBuilder(1000, isTTF=True)
     font.setupGlyphOrder(names)
     font.setupCharacterMap(points)

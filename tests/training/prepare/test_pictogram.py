@@ -17,6 +17,7 @@ from training.prepare.icons import Copies, clean_name, read_held_out, read_icons
 from training.prepare.pictogram import SPLITS, read_drawings, split_of
 
 BODY = '<path fill="#f00" d="M0 0h8v8H0z"/>'
+UNSEEN_BODY = '<path fill="#f00" d="M0 0h8v6H0z"/>'
 EMOJI = [
     ("1F600", "grinning face", 0),
     ("1F34E", "red apple", 4),
@@ -26,9 +27,11 @@ EMOJI = [
 ]
 
 
-def package(root: Path, prefix: str, licence: str, names: list[str], chars: dict[str, str] | None = None) -> None:
+def package(
+    root: Path, prefix: str, licence: str, names: list[str], chars: dict[str, str] | None = None, body: str = BODY
+) -> None:
     info = {"name": prefix, "author": {"name": "somebody"}, "license": {"spdx": licence}}
-    collection = {"prefix": prefix, "info": info, "icons": {n: {"body": BODY} for n in names}, "aliases": {}}
+    collection = {"prefix": prefix, "info": info, "icons": {n: {"body": body} for n in names}, "aliases": {}}
     collection |= {"width": 16, "height": 16} | ({"chars": chars} if chars else {})
     folder = root / "@iconify/json"
     (folder / "json").mkdir(parents=True, exist_ok=True)
@@ -72,7 +75,7 @@ def packages(tmp_path: Path) -> Path:
     for prefix in ("mdi", "tabler"):
         package(root, prefix, "MIT", ["rocket-line", "rocket-fill", "rocket-bold", "umbrella-2", "brand-x"])
     for prefix, licence in icons.HELD_OUT.items():
-        package(root, prefix, licence, ["anchor", "umbrella"])
+        package(root, prefix, licence, ["anchor", "umbrella"], body=UNSEEN_BODY)
     write_font(root)
     package(root, "feather", "MIT", ["anchor"])  # what lucide was made from
     package(root, "copyleft", "GPL-3.0", ["anchor"])
@@ -145,7 +148,7 @@ def test_only_permissive_sets_are_trained_on_and_none_that_is_held_out_or_its_ki
 def test_near_copies_of_held_out_icons_are_recognised(packages):
     umbrella = next(d for d in read_held_out(packages, "lucide") if d.concept.label == "umbrella")
     copies = Copies([umbrella])
-    other = umbrella.svg.replace("M0 0h8v8H0z", "M8 8h8v8H8z")
+    other = umbrella.svg.replace("M0 0h8v6H0z", "M8 8h8v8H8z")
     assert replace(umbrella, style="mdi", svg=umbrella.svg.replace("#f00", "#00f")) in copies, "colour does not matter"
     assert replace(umbrella, svg=other) not in copies, "another drawing of the same thing"
     assert replace(umbrella, concept=replace(umbrella.concept, label="square")) not in copies, "another name"
@@ -210,6 +213,22 @@ def test_prepared_shards_hold_every_drawing_once(installed, packages, tmp_path):
     assert sample.caption == sample.metadata["caption"] == sample.metadata["metadata"]["label"]
     assert sample.metadata["status"] == "success"
     assert sample.picture.startswith(b"\x89PNG")
+
+
+def test_a_drawing_of_a_held_out_concept_is_trained_on_under_no_other_name(installed, tmp_path, monkeypatch):
+    """Here every style draws all of its emoji alike, as some draw a man and a person."""
+    monkeypatch.setattr(Concept, "held_out", property(lambda concept: concept.hexcode == "1F680"))
+    counts = prepare_pictogram(tmp_path / "out")
+    assert counts["unseen-concepts"] > 0
+    styles = {s.metadata["metadata"]["source"] for s in read_shard(tmp_path / "out/train/00000.tar")}
+    assert styles <= {*FLAG_SETS, "noto-emoji", "noto-emoji, coloured"}, "others have only the one drawing"
+
+
+def test_a_held_out_icon_is_trained_on_under_no_other_name(installed, packages, tmp_path):
+    package(packages, "mdi", "MIT", ["grapnel", "parasol"], body=UNSEEN_BODY)
+    prepare_icons(tmp_path / "out")
+    trained = [s.metadata["metadata"] for s in read_shard(tmp_path / "out/train/00000.tar")]
+    assert {"tabler"} == {metadata["source"] for metadata in trained}
 
 
 def test_preparing_again_writes_the_same_bytes(installed, tmp_path):
