@@ -18,6 +18,8 @@ Json = TypeVar("Json", bound=BaseModel)
 Form = TypeVar("Form", bound=BaseModel)
 
 _FIELDS = 2000
+_FAULTS = 64
+"""That are told one by one."""
 _ANY_SIZE = sys.maxsize  # the body as a whole has its limit
 READ_AS_JSON = ("", "text/plain", "application/x-www-form-urlencoded")
 """What curl and others call a body that they were not told the type of."""
@@ -43,6 +45,8 @@ class Body:
                 return of_json.model_validate_json(self.content, strict=strict)
             return of_form.model_validate(_fields(self.content, repeated))
         except ValidationError as error:
+            if (count := error.error_count()) > _FAULTS:
+                raise RequestValidationError([{"loc": ("body",), "msg": f"there are {count:,} faults in it"}]) from None
             faults = error.errors(include_url=False, include_context=False, include_input=False)
             raise RequestValidationError([{**fault, "loc": ("body", *fault["loc"])} for fault in faults]) from None
 

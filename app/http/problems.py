@@ -25,6 +25,8 @@ log = logging.getLogger("parallax")
 CLIENT_GONE = 499
 """No answer reaches anybody; in the log and the metrics such requests have this status, as in nginx."""
 
+_LONGEST_NAME = 100
+"""Of a field, as an answer repeats it."""
 _INSIDE = "Something went wrong inside the service. Its log says what, under the id of this request."
 
 
@@ -125,8 +127,8 @@ async def _on_validation_error(_: Request, error: RequestValidationError) -> Pro
 
 
 def _place(location: tuple[str | int, ...]) -> str:
-    """("body", "image", "id") → body.image.id"""
-    return ".".join(map(str, location)) or "body"
+    """("body", "image", "id") → body.image.id; a name of the client's own is cut."""
+    return ".".join(str(part)[:_LONGEST_NAME] for part in location) or "body"
 
 
 async def _on_http_exception(request: Request, error: HTTPException) -> ProblemResponse:

@@ -14,8 +14,11 @@ MAX_LABELS = 1000
 
 
 def _distinct(labels: list[str]) -> list[str]:
-    if twice := next((label for place, label in enumerate(labels) if label in labels[:place]), None):
-        raise ValueError(f"{twice!r} is there twice; it would share its probability with itself")
+    seen = set()
+    for label in labels:
+        if label in seen:
+            raise ValueError(f"{label!r} is there twice; it would share its probability with itself")
+        seen.add(label)
     return labels
 
 
@@ -29,13 +32,13 @@ def _listed(value: object) -> object:
 
 Labels = Annotated[
     list[Text],
-    AfterValidator(_distinct),
     Field(
         min_length=1,
         max_length=MAX_LABELS,
         description="What the picture may show, in words.",
         examples=[["a cat", "a dog", "a bird"]],
     ),
+    AfterValidator(_distinct),  # which is only to see as many as are allowed
 ]
 Template = Annotated[
     str,

@@ -75,6 +75,16 @@ def test_an_upload_without_a_file_is_told_what_is_missing(client: TestClient) ->
         assert "file" in answer.json()["detail"]
 
 
+@pytest.mark.parametrize("url", ["/v1/search", "/v1/classify", "/v1/embeddings"])
+def test_of_very_many_faults_and_very_long_names_little_is_told(client: TestClient, url: str) -> None:
+    many = client.post(url, json={str(number): 1 for number in range(5000)})
+    long = client.post(url, json={"x" * 1_000_000: 1})
+    for answer in (many, long):
+        assert 400 <= answer.status_code < 500
+        assert len(answer.content) < 2000
+    assert "faults in it" in many.text
+
+
 def test_a_broken_form_is_refused(client: TestClient) -> None:
     for content_type in ("multipart/form-data", "multipart/form-data; boundary=x"):
         for url in ("/v1/images", "/v1/search"):

@@ -76,6 +76,7 @@ def test_a_large_scale_of_logits_overflows_nothing() -> None:
         ({"image": {"id": "mine"}, "labels": ["red", " "]}, "labels.1"),
         ({"image": {"id": "mine"}, "labels": ["red", "blue", "red "]}, "twice"),
         ({"image": {"id": "mine"}, "labels": [str(n) for n in range(1001)]}, "1000"),
+        ({"image": {"id": "mine"}, "labels": ["red"] * 5000}, "1000"),  # told before any of them is compared
         ({"image": {}, "labels": LABELS}, "one of id, base64 and url"),
         ({"image": {"id": "mine"}, "labels": LABELS, "template": "a photo"}, "{}"),
         ({"image": {"id": "mine"}, "labels": LABELS, "prompt": "a photo"}, "prompt"),
