@@ -69,6 +69,9 @@ class Door:
         try:
             with claim.in_force(), scope, suppress(CancelledError):
                 return await anyio.to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._threads)
+        except asyncio.CancelledError:  # the server waits no longer, but the thread goes on
+            claim.drop(TooLate("The service is stopping."))
+            raise
         finally:
             self._inside -= 1
             timer.cancel()

@@ -73,7 +73,7 @@ class Lane:
         self._uploads = _Queue("uploads", encoder.encode_pixels)
         self._turns = deque([self._texts, self._queries, self._uploads])
         self._changed = threading.Condition()
-        self._closing = False
+        self._closing = self._ended = False
         self._batch_began: float | None = None
         self._thread = threading.Thread(target=self._work, name="lane")
         self._thread.start()
@@ -99,7 +99,7 @@ class Lane:
         return {queue.kind: len(queue.waiting) for queue in (self._texts, self._queries, self._uploads)}
 
     def close(self) -> None:
-        """Finish what is queued, then stop."""
+        """Finish what is queued, then stop; what comes later is cancelled."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -109,7 +109,10 @@ class Lane:
         future: Future[Vector] = Future()
         claimed(future)
         with self._changed:
-            self._changed.wait_for(lambda: len(queue.waiting) < self._room)
+            self._changed.wait_for(lambda: self._ended or len(queue.waiting) < self._room)
+            if self._ended:
+                future.cancel()
+                return future
             queue.waiting.append((item, future))
             self._changed.notify_all()
         return future
@@ -120,6 +123,8 @@ class Lane:
                 self._changed.wait_for(lambda: self._closing or any(queue.waiting for queue in self._turns))
                 queue = next((queue for queue in self._turns if queue.waiting), None)
                 if queue is None:
+                    self._ended = True
+                    self._changed.notify_all()
                     return
                 self._turns.remove(queue)
                 self._turns.append(queue)

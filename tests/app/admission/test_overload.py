@@ -247,6 +247,27 @@ def test_what_work_raises_is_raised_and_its_place_is_free_again() -> None:
     at_door(requests)
 
 
+def test_begun_work_that_the_server_waits_for_no_longer_gives_up_what_the_model_has_not_been_given() -> None:
+    """uvicorn cancels what is not done thirty seconds after SIGTERM, and then the model goes away."""
+    begun, released, given = threading.Event(), threading.Event(), Future[int]()
+
+    def work() -> None:
+        begun.set()
+        assert released.wait(60)
+        claimed(given)
+
+    async def requests(door: Door) -> None:
+        request = asyncio.create_task(door.run(work))
+        await until(begun.is_set)
+        request.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request
+        released.set()
+        await until(given.cancelled)
+
+    at_door(requests)
+
+
 def test_a_dropped_claim_cancels_what_it_holds_and_what_comes_later() -> None:
     claim = Claim()
     begun, waiting, later, of_nobody = Future[int](), Future[int](), Future[int](), Future[int]()

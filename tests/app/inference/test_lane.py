@@ -136,3 +136,9 @@ def test_closing_finishes_what_is_queued() -> None:
     futures = [lane.upload(ROW) for _ in range(100)]
     lane.close()
     assert all(future.done() for future in futures)
+
+
+def test_what_comes_after_the_end_is_cancelled_and_keeps_nobody_waiting() -> None:
+    lane = Lane(ColourEncoder(), room=2)
+    lane.close()
+    assert all(lane.upload(ROW).cancelled() for _ in range(5))
