@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from app.errors import NotReady, StorageError
+from app.errors import EncoderFault, NotReady, StorageError
 from app.gallery.demo import SHARD, add_demo_gallery
 from app.gallery.gallery import Gallery
 from app.inference.lane import Encoder
@@ -132,7 +132,7 @@ class Startup:
 
             try:
                 add_demo_gallery(gallery, SHARD, report, self._stop)
-            except (ShardError, StorageError) as error:
+            except (ShardError, StorageError, EncoderFault) as error:
                 log.warning("the demo gallery was left out: %s", error)
 
 

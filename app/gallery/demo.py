@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from app.errors import IdTaken
 from app.gallery.gallery import CHUNK, Gallery, Upload
 from model.errors import ParallaxError, PictureError
 from model.shards import read_shard
@@ -38,6 +39,8 @@ def add_demo_gallery(gallery: Gallery, shard: Path, report: Callable[[int, int],
         ]
         missing = [upload for upload in uploads if not gallery.has(str(upload.id))]
         for upload, outcome in zip(missing, gallery.add_many(missing), strict=True):
+            if isinstance(outcome, IdTaken):  # by a client, this very moment; it has a picture of that name
+                continue
             if isinstance(outcome, ParallaxError) and not isinstance(outcome, PictureError):
                 raise outcome  # not the picture's fault, so no later start would be told to try again
             if isinstance(outcome, PictureError):

@@ -108,7 +108,12 @@ class Gallery:
 
     def content(self, image_id: str) -> tuple[Record, BinaryIO]:
         """A record, and its original bytes, opened. Raises NotFound or OriginalLost."""
-        return self._of_current(image_id, lambda record: self._store.content(record).open("rb"))
+        return self._of_current(image_id, self._store.content)
+
+    def kept_thumbnail(self, image_id: str) -> tuple[Record, bytes | None]:
+        """A record, and its thumbnail if there is one. Raises NotFound."""
+        record = self.get(image_id)
+        return record, self._store.originals.read_thumbnail(record.sha256)
 
     def thumbnail(self, image_id: str) -> tuple[Record, bytes]:
         """A record, and a small WebP of it, made again if it is missing. Raises NotFound or OriginalLost."""
@@ -121,6 +126,8 @@ class Gallery:
             with self._query_slots:
                 small = thumbnail(self._decode(self._store.original(record)))
             originals.write_thumbnail(record.sha256, small)
+            if self._store.catalog.by_sha256(record.sha256) is None:  # deleted meanwhile, with the thumbnail there was
+                originals.remove_thumbnail(record.sha256)
         return small
 
     def _of_current(self, image_id: str, read: Callable[[Record], T]) -> tuple[Record, T]:
@@ -129,8 +136,6 @@ class Gallery:
             record = self.get(image_id)
             try:
                 return record, read(record)
-            except FileNotFoundError:
-                continue
             except OriginalLost:
                 if self.get(image_id).sha256 == record.sha256:
                     raise

@@ -101,6 +101,7 @@ class Intake:
                 if taken := self._store.id_taken(upload.id):
                     return taken
             elif twin := self._store.catalog.by_sha256(sha256):
+                self._store.restore(sha256, upload.data)
                 return Added(twin, duplicate=True)
             return self._prepare(upload, sha256)
         except ParallaxError as error:

@@ -10,8 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -114,14 +113,14 @@ class Store:
         """Raises NotFound."""
         return _found(self.catalog.by_id(image_id), image_id)
 
-    def content(self, record: Record) -> Path:
-        """The file with the original bytes. Raises OriginalLost, or NotFound."""
-        path = self.originals.path(record.sha256)
+    def content(self, record: Record) -> BinaryIO:
+        """The file with the original bytes, opened. Raises OriginalLost, NotFound or StorageError."""
         with file_errors():
-            if not path.is_file():
+            try:
+                return self.originals.path(record.sha256).open("rb")
+            except FileNotFoundError:
                 self.get(record.id)  # it may have been deleted just now
-                raise _lost(record)
-        return path
+                raise _lost(record) from None
 
     def original(self, record: Record) -> bytes:
         """The original bytes, which are those that were uploaded. Raises OriginalLost, or NotFound."""
@@ -200,6 +199,19 @@ class Store:
             self.originals.settle([sha256 for sha256 in hashes if self._remove_unused(sha256)])
             raise
         self.originals.settle(hashes)
+
+    def restore(self, sha256: str, data: bytes) -> None:
+        """Put back the file of a picture, if it is missing or damaged. Raises StorageError."""
+        if self.originals.read(sha256) is not None:
+            return
+        staged = self.originals.stage(sha256, data)
+        try:
+            with self._writer:
+                if self.catalog.by_sha256(sha256) is not None:
+                    self.originals.publish([staged])
+                    self.originals.settle([sha256])
+        finally:
+            self.originals.discard([staged])
 
     def update_metadata(self, image_id: str, update: Callable[[dict[str, Any]], dict[str, Any]]) -> Record:
         """Give a picture the metadata that `update` makes of what it has. Raises NotFound, and what `update` raises."""

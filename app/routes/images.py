@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from app.errors import InvalidRequest
@@ -177,10 +178,12 @@ def get_content(gallery: OpenGallery, request: Request, id: str) -> Response:  #
     return OpenedFile(file, headers, record.content_type)
 
 
-@router.get("/{id}/thumbnail", response_class=Response, responses=_PICTURE | problems(404))
-def get_thumbnail(gallery: OpenGallery, request: Request, id: str) -> Response:  # noqa: A002
+@router.get("/{id}/thumbnail", response_class=Response, responses=_PICTURE | problems(404, 429))
+async def get_thumbnail(gallery: OpenGallery, door: SearchDoor, request: Request, id: str) -> Response:  # noqa: A002
     """A WebP of at most 256 × 256 pixels, upright, with its transparency."""
-    record, small = gallery.thumbnail(id)
+    record, small = await run_in_threadpool(gallery.kept_thumbnail, id)
+    if small is None:  # as after a backup was put back: it takes decoding the picture
+        record, small = await door.run(gallery.thumbnail, id)
     headers = _kept(request, record, f'"{record.sha256}-256"')
     if _is_known(request, headers["ETag"]):
         return Response(status_code=304, headers=headers)

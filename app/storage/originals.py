@@ -111,7 +111,7 @@ class Originals:
 
     def remove(self, sha256: str) -> bool:
         """False if the file is still there, because the disk refuses; the log says why."""
-        _unlink(self._thumbnail_path(sha256))
+        self.remove_thumbnail(sha256)
         return _unlink(self.path(sha256))
 
     def read(self, sha256: str) -> bytes | None:
@@ -144,6 +144,9 @@ class Originals:
         except OSError as error:
             log.warning("a thumbnail was not kept: %s", error)
             _unlink(unfinished)
+
+    def remove_thumbnail(self, sha256: str) -> None:
+        _unlink(self._thumbnail_path(sha256))
 
     def read_thumbnail(self, sha256: str) -> bytes | None:
         """None if it is missing, or was cut off by a power loss: a WebP file begins with its own length."""

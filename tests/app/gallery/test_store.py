@@ -141,7 +141,7 @@ def test_a_picture_that_is_replaced_keeps_its_id_its_place_and_its_age(store: St
 def test_the_file_of_a_replaced_picture_stays_while_another_needs_it(store: Store) -> None:
     add(store, 2, "another of the same bytes")
     put(store, 9, "p2")
-    assert store.content(store.get("another of the same bytes")).read_bytes() == content(2)
+    assert store.original(store.get("another of the same bytes")) == content(2)
     store.delete("another of the same bytes")
     assert not store.originals.path(sha256(2)).exists()
 

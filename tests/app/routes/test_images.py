@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -112,6 +114,50 @@ def test_a_lost_original_is_said_so_and_harms_nothing_else(client: TestClient, s
     answer = client.get(f"/v1/images/{lost['id']}/content")
     assert (answer.status_code, answer.json()["title"]) == (500, "The file is missing")
     assert client.get(f"/v1/images/{kept['id']}/content").status_code == 200
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"damaged")])
+def test_a_lost_original_comes_back_with_the_same_bytes(
+    client: TestClient, settings: Settings, damage: Callable[[Path], Any]
+) -> None:
+    lost = add(client, plain("red"))
+    damage(settings.data / "originals" / lost["sha256"][:2] / lost["sha256"])
+    again = add(client, plain("red"))
+    assert (again["id"], again["duplicate"]) == (lost["id"], True)
+    assert client.get(f"/v1/images/{lost['id']}/content").content == plain("red")
+    assert not list((settings.data / "originals" / "staging").iterdir())
+
+
+def test_an_original_that_the_disk_does_not_open_is_a_fault_of_the_disk(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = add(client, plain("red"))
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refuse)
+        answer = client.get(f"/v1/images/{image['id']}/content")
+    assert (answer.status_code, answer.json()["type"]) == (503, "urn:parallax:problem:storage-fault")
+    assert answer.headers["retry-after"] == "5"
+
+
+def test_no_thumbnail_is_left_of_a_picture_that_is_deleted_while_it_is_made(
+    client: TestClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = add(client, plain("red"))
+    (file,) = settings.data.glob("thumbnails/*/*.webp")
+    file.unlink()
+    write = Originals.write_thumbnail
+
+    def write_late(originals: Originals, sha256: str, small: bytes) -> None:
+        assert client.delete(f"/v1/images/{image['id']}").status_code == 204
+        write(originals, sha256, small)
+
+    monkeypatch.setattr(Originals, "write_thumbnail", write_late)
+    client.get(f"/v1/images/{image['id']}/thumbnail")
+    assert not list(settings.data.glob("thumbnails/*/*.webp"))
 
 
 def test_many_files_with_metadata_each(client: TestClient) -> None:

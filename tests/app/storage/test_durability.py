@@ -6,17 +6,21 @@ import http.client
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import httpx
 import pytest
+from starlette.testclient import TestClient
 
+from app.gallery.demo import add_demo_gallery
 from model.shards import Sample, ShardWriter
 from tests.app.pictures import noise, plain
 from tests.app.process import ROOT, running
+from tests.app.running import add
 
 
-def everything(client: httpx.Client) -> dict[str, str]:
+def everything(client: httpx.Client | TestClient) -> dict[str, str]:
     """Every picture of the gallery: id → SHA-256."""
     images: list[dict[str, str]] = []
     cursor: dict[str, str] = {}
@@ -44,6 +48,20 @@ def test_a_demo_gallery_cut_short_is_completed_at_the_next_start(tmp_path: Path,
     with running(data, shard) as (service, client):
         service.wait_for("ready: 600 pictures")
         assert everything(client).keys() == {f"demo-{number:05d}" for number in range(600)}
+
+
+def test_a_demo_picture_that_somebody_adds_meanwhile_stops_nothing(
+    client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ShardWriter(tmp_path / "demo.tar") as writer:
+        for number in range(3):
+            writer.write(Sample(f"{number:05d}", noise(number), "png"))
+    gallery = client.app.state.startup.gallery  # type: ignore[attr-defined]
+    add(client, noise(100), name="demo-00001")
+    monkeypatch.setattr(gallery, "has", lambda _: False)  # as it was a moment before
+    add_demo_gallery(gallery, tmp_path / "demo.tar", lambda *_: None, threading.Event())
+    assert everything(client).keys() == {f"demo-{number:05d}" for number in range(3)}
+    assert gallery.note("demo gallery demo.tar") == "3"
 
 
 def test_sigterm_finishes_an_accepted_upload_and_exits_0(tmp_path: Path) -> None:
