@@ -162,6 +162,8 @@ def _path(name: str, place: str) -> Sequence[str]:
 def _check_text(text: str, place: str) -> None:
     if any("\ud800" <= character <= "\udfff" for character in text):
         _refuse(place, "this text holds half of a character")
+    if "\0" in text:
+        _refuse(place, "this text holds the character U+0000, at which the catalog ends a text")
 
 
 def _refuse(place: str, fault: str) -> NoReturn:

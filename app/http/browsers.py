@@ -70,7 +70,10 @@ def _is_foreign(scope: Scope) -> bool:
     if (site := headers.get("sec-fetch-site")) is not None:
         return site not in {"same-origin", "none"}
     origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc != headers.get("host")
+    try:
+        return origin is not None and urlsplit(origin).netloc != headers.get("host")
+    except ValueError:  # no browser's
+        return True
 
 
 class OwnHosts:

@@ -224,7 +224,11 @@ def _checked(url: httpx.URL) -> httpcore.URL:
         raise UnfetchableURL("The address of a picture begins with http:// or https://.")
     if url.userinfo:
         raise UnfetchableURL("The address holds a name or a password, which this service passes on to nobody.")
-    if not 0 < len(url.host) <= _LONGEST_NAME:
+    try:
+        length = len(url.host)
+    except UnicodeError:  # of an international name that is none
+        length = 0
+    if not 0 < length <= _LONGEST_NAME:
         raise UnfetchableURL("The address names no host.")
     if url.port is not None and url.port not in _PORTS:
         raise UnfetchableURL(f"Port {url.port} is not one of the web's.")

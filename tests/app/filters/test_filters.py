@@ -258,6 +258,8 @@ LONG = ".".join(["a", "0", "0", *"bcdefghijklmn"])
         ({"name": "\ud800"}, "filter.name", "character"),
         ({"\udfff": 1}, "filter", "character"),
         ({"name": {"a": {"\ud800": 1}}}, "filter.name.a", "character"),
+        ({"name": {"$in": ["x", "x\0y"]}}, "filter.name.$in.1", "U+0000"),
+        ({"a\0b": 1}, "filter", "U+0000"),
         ({".".join("x" * 17): 1}, "filter.x.x", "16 steps"),
         ({"a.0.1.2": 1}, "filter.a.0.1.2", "2 numbers"),
         ({"a": {"$in": list(range(10_001))}}, "filter", "10,000 values"),

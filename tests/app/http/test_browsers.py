@@ -89,6 +89,7 @@ def test_pages_load_from_here_alone(client: TestClient) -> None:
         ({"Sec-Fetch-Site": "same-site"}, 403),
         ({"Origin": "https://evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://["}, 403),
     ],
 )
 def test_pages_of_other_sites_cannot_write(client: TestClient, headers: dict[str, str], status: int) -> None:

@@ -84,6 +84,13 @@ def test_a_name_is_as_good_as_what_it_means(inside: Loopback, address: str) -> N
     assert sentence == "evil.example is not a machine on the public internet. Send the picture itself."
 
 
+@pytest.mark.parametrize("host", ["xn--a", "xn--", "XN--A"])
+def test_an_international_name_that_is_none_is_refused(inside: Loopback, host: str) -> None:
+    assert refused(fetcher(), f"http://{host}/") == "The address names no host."
+    with talking(saying(http(b"", "302 Found", f"Location: http://{host}/")), STRANGER) as stranger:
+        assert refused(fetcher(), f"http://{STRANGER}:{stranger.port}/") == "The address names no host."
+
+
 def test_localhost_is_refused_by_the_systems_own_resolver(inside: Loopback) -> None:
     for name in ("localhost", "localhost.", "LOCALHOST"):
         refused(fetcher(resolver=resolve), f"http://{name}:{inside.port}/")
