@@ -136,12 +136,12 @@ def trials(
         asked = among[int(rng.integers(len(among)))]
         size = _size(len(every), SMALLEST, rng)
         known = asked.relevant if asked.itself is None else np.append(asked.relevant, asked.itself)
+        copied = asked.itself is not None and rng.random() < COPIES
         chosen = asked.relevant
         if len(chosen) and rng.random() >= MATCHLESS:
-            chosen = rng.permutation(chosen)[: min(_size(len(chosen), 1, rng), size)]
+            chosen = rng.permutation(chosen)[: min(_size(len(chosen), 1, rng), size - copied)]
         else:
             chosen = chosen[:0]
-        copied = asked.itself is not None and rng.random() < COPIES
         others = rng.permutation(np.setdiff1d(every, known, assume_unique=True))[: size - len(chosen) - copied]
         rows = np.concatenate([chosen, np.array([asked.itself] if copied else [], np.int64), others])
         cosines = pool.vectors[rows] @ asked.vector

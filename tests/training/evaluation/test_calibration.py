@@ -145,6 +145,14 @@ def test_a_search_is_what_it_says_it_is() -> None:
                     assert trial.cosines[trial.copies] == pytest.approx(1, abs=1e-6)
 
 
+def test_a_collection_has_its_size_however_many_pictures_a_concept_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.evaluation.trials._size", lambda most, least, rng: min(most, 5))  # noqa: ARG005
+    pool = Pool({"a": drawn(20, 12)})
+    found = list(trials(pool, queries_by_picture(pool, False), [], 200, np.random.default_rng(0)))
+    assert {len(trial.cosines) for trial in found} == {5}
+    assert any(trial.copies.any() and trial.relevant.all() for trial in found)
+
+
 def loss(rows: NDArray[np.float64], labels, importance, ridge: float, intercept: float, weights) -> float:
     logits = intercept + rows @ weights
     penalty = ridge * len(rows) / 2 * ((weights * np.maximum(rows.std(axis=0), 1e-9)) ** 2).sum()
