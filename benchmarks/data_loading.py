@@ -21,6 +21,7 @@ from PIL import Image
 from benchmarks.machine import write_report
 from model.shards import Sample, ShardWriter
 from training.config import TrainingConfig, read_config
+from training.loop.allocator import keep_freed_memory
 from training.loop.log import read_log
 from training.loop.run import Run
 
@@ -126,6 +127,7 @@ def main() -> None:
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="override one key of it")
     parser.add_argument("--out", type=Path, help="write the results there as JSON")
     arguments = parser.parse_args()
+    keep_freed_memory()  # as `python -m training train` does
 
     steps = STEPS + WARM_UP
     short = [f"steps={steps}", f"validate_every={steps}", f"checkpoint_every={steps}", "optimizer.warmup_steps=5"]

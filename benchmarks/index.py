@@ -177,11 +177,8 @@ def compare(kind: str, size: int, deadline: float) -> dict[str, Any]:
     missing = [name for name, took in seconds.items() if took is None]
     with ExitStack() as stack:
         sides = [stack.enter_context(Side(name, folder)) for name in seconds if name not in missing]
-        chosen_first = at_target(sides[:1], {OURS: []})  # before any other effort is set
         points = curves(sides)
-        for side in sides[:1]:
-            side.ask(do="search", effort=0)
-        reached = at_target(sides[1:], {name: points[name] for name in points if name != OURS}) | chosen_first
+        reached = at_target(sides, points)
         memory = {side.name: side.ask(do="memory") for side in sides}
         result: dict[str, Any] = {
             "size": size,

@@ -107,7 +107,7 @@ ROWS = (
         for kind in ("clustered", "uniform")
         for measure, target, what in (
             ("queries a second", 2, "queries_per_second"),
-            ("memory", 4, "memory"),
+            ("memory of its own, beside mapped files", 4, "memory"),
             ("time to build", 8, "build"),
         )
     ),

@@ -107,11 +107,14 @@ def parallax(data: Path, store: Path, size: int) -> Search:
         index = everything.with_lists(lists)
         file.publish(file.write(index, stamp))
 
+    chosen = index.lists.probes if index.lists is not None else 0
+
     def search(query: Any, effort: int) -> Any:
-        """With effort 0 as the index chose; otherwise with so many probes, and candidates in proportion."""
+        """With so many probes, and candidates in proportion; with effort 0 as the index chose."""
         nonlocal index
-        if effort and index.lists is not None and index.lists.probes != effort:
-            index = index.with_lists(replace(index.lists, probes=min(effort, index.lists.count)))
+        probes = effort or chosen
+        if index.lists is not None and index.lists.probes != probes:
+            index = index.with_lists(replace(index.lists, probes=min(probes, index.lists.count)))
         return [key for key, _ in index.find(query, NEAREST).hits]
 
     search.index = lambda: index  # type: ignore[attr-defined]
