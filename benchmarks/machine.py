@@ -11,12 +11,17 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
+from app.settings import SHIPPED_MODEL
+from model.folder import read_folder
+
 
 def write_report(path: Path, packages: Iterable[str], report: Mapping[str, object]) -> None:
-    """Write a report as JSON, headed by the machine and the versions of Python and of these packages; say where."""
+    """Write a report as JSON, headed by the machine, the versions of Python and of these packages, and the model that
+    was shipped at the time; say where."""
     taken_on = {
         "machine": {"system": platform.system(), "processor": _processor(), "cores": os.cpu_count()},
         "versions": {"python": platform.python_version(), **{package: version(package) for package in packages}},
+        "shipped_model": read_folder(SHIPPED_MODEL).fingerprint,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({**taken_on, **report}, indent=2) + "\n", encoding="utf-8")
