@@ -69,16 +69,24 @@ data: $(ALL) ## build the data sets in runs/, from packages of npm and Debian th
 	@$(RUN) -m training prepare icons runs/icons
 	@$(RUN) -m training prepare clipart runs/clipart
 
-# A run of several parts, each with a learning rate that ends at zero; of one that is done no step is trained again.
+# Two runs. The first has several parts, each with a learning rate that ends at zero; of one that is done no step is
+# trained again. The second starts from what came of them, and halfway between the two is the model.
 DEFAULT := $(RUN) -m training train training/recipes/default.toml --out runs/default
 sources = --set 'data.train=[{path="runs/pictogram/train",per_batch=$(1)},{path="runs/icons/train",per_batch=$(2),by_root=true},{path="runs/clipart/train",per_batch=48}]'
 
-train-default: data ## train the default model in runs/default, hours on two cores; run it again to go on after a stop
+FURTHER := $(RUN) -m training train training/recipes/default.toml --out runs/further --set 'model={start="runs/default-model"}' \
+	--set steps=2500 --set data.early_steps=1500 --set optimizer.warmup_steps=60 --set optimizer.decay_steps=1000 \
+	--set optimizer.learning_rate=1.2e-3 --set ema_decay=0.99 --set style_weight=0.7 --set data.captions_per_picture=2 \
+	$(call sources,272,192)
+
+train-default: data ## train the default model, hours on two cores, into runs/further-model; run it again to go on after a stop
 	@$(DEFAULT) $(if $(wildcard runs/default/checkpoints/*),--resume)
 	@$(DEFAULT) --resume --set steps=6150 --set optimizer.decay_steps=450 --set optimizer.learning_rate=1e-3 --set ema_decay=0.99 $(call sources,288,176)
 	@$(DEFAULT) --resume --set steps=7300 --set optimizer.decay_steps=1150 --set optimizer.learning_rate=1.2e-3 --set ema_decay=0.99 $(call sources,272,192)
 	@$(DEFAULT) --resume --set steps=8500 --set optimizer.decay_steps=1200 --set optimizer.learning_rate=1.2e-3 --set ema_decay=0.99 $(call sources,272,192)
-	@$(DEFAULT) --resume --set steps=11000 --set optimizer.decay_steps=1000 --set optimizer.learning_rate=1.2e-3 --set ema_decay=0.99 $(call sources,272,192) --set style_weight=0.7 --set data.captions_per_picture=2 --set data.early_steps=10000
+	@$(RUN) -m training export runs/default runs/default-model
+	@$(FURTHER) $(if $(wildcard runs/further/checkpoints/*),--resume)
+	@$(RUN) -m training export runs/further runs/further-model --halfway
 
 # PyTorch's own CPU build of the release that pyproject.toml names. No package index that the lock is resolved from has
 # it, so its hash stands here and is added to those of the default build.

@@ -74,6 +74,11 @@ def _parser() -> argparse.ArgumentParser:
     export = commands.add_parser("export", help="write the model folder that the service loads")
     export.add_argument("run_dir", metavar="RUN_DIR", type=Path)
     export.add_argument("model", metavar="MODEL_DIR", type=Path)
+    export.add_argument(
+        "--halfway",
+        action="store_true",
+        help="of a run that started from a model: the mean of its weights and the model's",
+    )
     export.add_argument("--json", action="store_true", help="print the result as JSON")
     export.set_defaults(run=_export)
     return parser
@@ -132,7 +137,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 def _export(arguments: argparse.Namespace) -> None:
     from training.export import export_run
 
-    folder = export_run(arguments.run_dir, arguments.model)
+    folder = export_run(arguments.run_dir, arguments.model, halfway=arguments.halfway)
     _show(
         {"model": str(folder.path), "fingerprint": folder.fingerprint},
         arguments.json,

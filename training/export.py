@@ -10,7 +10,7 @@ import torch
 from model.durable import write_atomic
 from model.export import export_onnx
 from model.folder import ModelFolder, write_folder
-from training.config import TrainingConfig
+from training.config import StartSection, TrainingConfig
 from training.evaluation.metrics import RANKS
 from training.loop.checkpoint import CheckpointError, load_checkpoint
 from training.loop.log import read_log
@@ -32,6 +32,8 @@ def export_run(run: Path, model_dir: Path, *, halfway: bool = False) -> ModelFol
         raise CheckpointError(f"{run} is not a run folder: {error}") from error
     average = state["average"]
     if halfway:
+        if not isinstance(config.model, StartSection):
+            raise CheckpointError(f"{run} started from no model, so there is nothing that its weights are halfway to")
         average = _midway(start_model(config, tokenizer).state_dict(), average)
     weights = {name: value.contiguous().numpy() for name, value in _half(average).items()}
     card = _card(run, config, state, halfway)

@@ -5,6 +5,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.training.loop.hooks import At
+from training.__main__ import main
 from training.config import read_config
 from training.export import export_run
 from training.loop.checkpoint import load_checkpoint
@@ -27,6 +28,13 @@ def test_only_matrices_are_rounded(recipe, tmp_path):
             assert torch.equal(value, average[name]), name
     assert exported["log_logit_scale"].dtype == torch.float32
     assert {value.ndim for value in exported.values()} == {0, 1, 2, 4}
+
+
+def test_a_run_of_its_own_has_no_halfway(recipe, tmp_path, capsys):
+    """Its mean with random weights would be a model of neither."""
+    Run(read_config(recipe, ["steps=1"]), tmp_path / "run").train()
+    assert main(["export", str(tmp_path / "run"), str(tmp_path / "model"), "--halfway"]) == 1
+    assert "run started from no model" in capsys.readouterr().err
 
 
 def test_the_card_speaks_of_the_step_that_is_exported(recipe, tmp_path):
