@@ -209,7 +209,8 @@ def _types(value: object, *, exactly: bool = False) -> str:
 
 
 def _scalar(value: Any) -> Condition:
-    """A value, read by SQLite from the same digits as in metadata: its reading may be off by one in the last bit."""
+    """A value; a number with a fraction, or a very large one, read by SQLite from the same digits as in metadata and as
+    JSON: its ways of reading digits, of which CAST is another, differ in the last bit."""
     if isinstance(value, float) or (isinstance(value, int) and value not in _INT64):
-        return sql("CAST(", mark(repr(value)), " AS REAL)")
+        return sql("json_extract(", mark(f"[{value!r}]"), ", '$[0]')")
     return mark(value)

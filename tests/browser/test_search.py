@@ -69,10 +69,14 @@ def test_a_late_answer_to_an_earlier_question_is_not_shown(visit: Visit, gallery
 
 def test_no_more_is_offered_of_a_search_that_is_over(visit: Visit, gallery: Service) -> None:
     held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
     page = visit(gallery, "/?q=red")
     more = page.get_by_role("button", name="Show more")
     expect(more).to_be_visible()
-    page.route("**/v1/search", held.append)
+    page.route("**/v1/search", hold)
     with page.expect_request("**/v1/search"):
         box(page).fill("green")
     expect(more).to_be_hidden()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -169,6 +169,7 @@ def test_a_filter_finds_what_the_naive_reading_finds(condition: Json, documents:
     ]
 
 
+@example(number=1.3870531195625819e-300, text="")
 @hypothesis_settings(max_examples=150, deadline=None)
 @given(
     number=st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**80), 2**80),
