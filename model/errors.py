@@ -8,7 +8,7 @@ class ParallaxError(Exception):
 
 
 def complaint(error: OSError) -> str:
-    """What the system says of a file, as a command line tells it: `/root/x: Permission denied`."""
+    """What the system says of a file, as a command line tells it: `a.jpg: Permission denied`."""
     reason = error.strerror or str(error)
     return f"{error.filename}: {reason}" if error.filename else reason
 

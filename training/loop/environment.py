@@ -1,6 +1,7 @@
 """What a reader needs to know to repeat a run: machine, versions, commit, data."""
 
 import hashlib
+import json
 import os
 import platform
 import subprocess
@@ -35,10 +36,9 @@ def data_hash(examples: Iterable[Example]) -> str:
     """SHA-256 over pictures, captions in all languages and concepts, in their order."""
     digest = hashlib.sha256()
     for example in examples:
-        words = (example.label, *example.tags, *example.captions, example.concept, example.style)
-        words += tuple(word for pair in sorted(example.labels.items()) for word in pair)
-        words += tuple(word for code, tags in sorted(example.keywords.items()) for word in (code, *tags))
-        for part in (example.picture, "\0".join(words).encode()):
+        words: list[object] = [example.label, example.tags, example.captions, example.concept, example.style]
+        words += [sorted(example.labels.items()), sorted(example.keywords.items())]
+        for part in (example.picture, json.dumps(words).encode()):
             digest.update(len(part).to_bytes(8, "little"))
             digest.update(part)
     return digest.hexdigest()
