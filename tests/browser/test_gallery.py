@@ -161,5 +161,6 @@ def test_what_was_given_up_is_not_added_later_and_what_follows_is(visit: Visit, 
     expect(tray).to_contain_text("1 picture added")
     page.clock.run_for(5000)  # well over the second after which the first was to be sent again
     expect(page.locator(".tile")).to_have_count(1)
+    page.locator(".tile img").evaluate("image => image.decode()")  # before the service goes
     names = [image["metadata"]["filename"] for image in empty.client.get("/v1/images").json()["images"]]
     assert names == ["blue.png"]
