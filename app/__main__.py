@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 
 from app.errors import InvalidRequest
-from model.errors import ParallaxError, complaint
+from model.errors import ParallaxError, told
 
 _COMMANDS = {
     "serve": "run the service and its web page",
@@ -44,10 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain("; ".join(fault["msg"].removeprefix("Value error, ") for fault in error.errors()), 2)
     except InvalidRequest as error:
         return _complain(str(error), 2)
-    except ParallaxError as error:
-        return _complain(str(error), 1)
-    except OSError as error:
-        return _complain(complaint(error), 1)
+    except (ParallaxError, OSError) as error:
+        return _complain(told(error), 1)
     except KeyboardInterrupt:
         return _complain("Stopped.", 1)
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from model.errors import ParallaxError, complaint, missing
+from model.errors import ParallaxError, told
 from model.folder import read_folder
 from model.info import describe
 
@@ -24,12 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--calibration is for onnx alone; the other formats hold the weights as they are")
     try:
         result: dict[str, object] = parsed.run(parsed)
-    except ParallaxError as error:
-        return _fail(str(error))
-    except OSError as error:
-        return _fail(complaint(error))
-    except ModuleNotFoundError as error:
-        return _fail(missing(error))
+    except (ParallaxError, OSError, ModuleNotFoundError) as error:
+        return _fail(told(error))
     except KeyboardInterrupt:
         return _fail("Stopped.")
     print(json.dumps(result) if parsed.json else "\n".join(f"{key:15} {_text(value)}" for key, value in result.items()))

@@ -7,15 +7,14 @@ class ParallaxError(Exception):
     """Something went wrong that a person can understand; `str(error)` is a sentence that helps them."""
 
 
-def complaint(error: OSError) -> str:
-    """What the system says of a file, as a command line tells it: `a.jpg: Permission denied`."""
-    reason = error.strerror or str(error)
-    return f"{error.filename}: {reason}" if error.filename else reason
-
-
-def missing(error: ModuleNotFoundError) -> str:
-    """What to do where an environment is for serving alone."""
-    return f"This needs {error.name}, which is installed for training: `make setup`."
+def told(error: ParallaxError | OSError | ModuleNotFoundError) -> str:
+    """What a command line says of an error, of a file or a missing package too."""
+    if isinstance(error, OSError):
+        reason = error.strerror or str(error)
+        return f"{error.filename}: {reason}" if error.filename else reason
+    if isinstance(error, ModuleNotFoundError):
+        return f"This needs {error.name}, which is installed for training: `make setup`."
+    return str(error)
 
 
 class PictureError(ParallaxError):

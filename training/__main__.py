@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from model.errors import ParallaxError, complaint, missing
+from model.errors import ParallaxError, told
 from training.evaluation import command
 from training.finetuning import command as finetuning
 
@@ -20,12 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     try:
         parsed.run(parsed)
-    except ParallaxError as error:
-        return _fail(str(error))
-    except OSError as error:
-        return _fail(complaint(error))
-    except ModuleNotFoundError as error:
-        return _fail(missing(error))
+    except (ParallaxError, OSError, ModuleNotFoundError) as error:
+        return _fail(told(error))
     except KeyboardInterrupt:
         return _fail("Stopped; a run goes on from its last checkpoint with --resume.")
     return 0
