@@ -26,14 +26,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     settings = read_settings(allow_open=True, data=arguments.data, model=arguments.model)
-    with DataFolder(settings.data, create=False) as folder:
-        folder.check()
-        with Gallery(folder, load_encoder(settings), max_pixels=settings.max_pixels) as gallery:
-            with ProgressBar("encoding") as bar:
-                gallery.encode_anew(bar, threading.Event())
-            with ProgressBar("indexing") as bar:
-                gallery.open_index(bar, threading.Event())
-            pictures, indexed = len(gallery), gallery.indexed
+    with (
+        DataFolder(settings.data, create=False) as folder,
+        Gallery(folder, load_encoder(settings), max_pixels=settings.max_pixels) as gallery,
+    ):
+        with ProgressBar("encoding") as bar:
+            gallery.encode_anew(bar, threading.Event())
+        with ProgressBar("indexing") as bar:
+            gallery.open_index(bar, threading.Event())
+        pictures, indexed = len(gallery), gallery.indexed
     if arguments.json:
         print(json.dumps({"pictures": pictures, "indexed": indexed}))
     else:

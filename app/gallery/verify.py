@@ -49,9 +49,8 @@ class Findings:
 def verify(folder: DataFolder, report: Callable[[int, int], None]) -> Findings:
     """Look at everything in a data folder. `report` is told how many of how many originals are read.
 
-    Raises DataFolderError if there is no catalog that can be opened.
+    Raises DataFolderError if its catalog cannot be opened.
     """
-    folder.check()
     catalog, originals = Catalog(folder.catalog), Originals(folder)
     findings = Findings()
     try:

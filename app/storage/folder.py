@@ -35,9 +35,10 @@ class Layout:
 
 
 class DataFolder(Layout):
-    """An open data folder; made if it is not there. Context manager.
+    """An open data folder; made if it is not there, unless `create` says not to. Context manager.
 
-    Raises DataFolderError if it cannot be made or used, or if another process has it open.
+    Raises DataFolderError if it cannot be made or used, is none and is not to be made, or if another process has it
+    open.
     """
 
     def __init__(self, path: Path, *, create: bool = True) -> None:
@@ -45,6 +46,8 @@ class DataFolder(Layout):
         try:
             if create:
                 _make(path)
+            else:
+                self.check()
             self._lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise DataFolderError(f"The data folder {path} cannot be used: {error.strerror}.") from error

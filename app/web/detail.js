@@ -67,9 +67,11 @@ export function show(item, { previous, next }) {
     }),
   );
   $("like").href = likeAddress(item);
+  const focused = document.activeElement;
   $("previous").disabled = !previous;
   $("next").disabled = !next;
   if (!dialog.open) dialog.showModal();
+  else if (focused?.disabled) $(next ? "next" : previous ? "previous" : "close").focus(); // else keys reach nobody
 }
 
 export const hide = () => dialog.close();

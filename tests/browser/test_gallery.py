@@ -81,6 +81,23 @@ def test_from_a_picture_on_to_its_like_and_to_its_tags(visit: Visit, gallery: Se
     expect(page).to_have_url("/?q=blue")
 
 
+def test_keys_lead_on_after_a_button_has_led_to_the_last_picture(visit: Visit, gallery: Service) -> None:
+    page = visit(gallery, "/?q=red")
+    tiles = page.locator(".tile")
+    tiles.nth(1).wait_for()
+    first, second = (tiles.nth(place).get_attribute("data-id") for place in range(2))
+    page.goto(f"/?q=red&view={second}")
+    previous = page.get_by_role("dialog").get_by_role("button", name="Previous picture")
+    previous.focus()
+    page.keyboard.press("Enter")
+    expect(previous).to_be_disabled()
+    expect(page.get_by_role("button", name="Next picture")).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect(previous).to_be_enabled()
+    expect(page).to_have_url(f"/?q=red&view={second}")
+    assert first != second
+
+
 def test_pictures_are_added_and_each_bad_file_fails_alone(visit: Visit, empty: Service, watch: Watch) -> None:
     watch.expected = r"status of 4\d\d"
     page = visit(empty)

@@ -158,6 +158,7 @@ def test_a_folder_that_a_service_has_open_or_that_is_none_is_not_judged(
             said = capsys.readouterr()
             assert said.out == ""
             assert str(tmp_path / name) in said.err
+    assert not list((tmp_path / "empty").iterdir())
     assert not (tmp_path / "missing").exists()
     (folder / "catalog.sqlite3").write_bytes(b"no catalog" * 1000)
     assert main(["verify", "--data", str(folder)]) == 1
