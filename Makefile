@@ -69,24 +69,28 @@ data: $(ALL) ## build the data sets in runs/, from packages of npm and Debian th
 	@$(RUN) -m training prepare icons runs/icons
 	@$(RUN) -m training prepare clipart runs/clipart
 
-# Two runs. The first has several parts, each with a learning rate that ends at zero; of one that is done no step is
-# trained again. The second starts from what came of them, and halfway between the two is the model.
+# Three runs. The first has several parts, each with a learning rate that ends at zero; of one that is done no step is
+# trained again. Each of the others starts from the model before it, and halfway between the two is the next model.
 DEFAULT := $(RUN) -m training train training/recipes/default.toml --out runs/default
 sources = --set 'data.train=[{path="runs/pictogram/train",per_batch=$(1)},{path="runs/icons/train",per_batch=$(2),by_root=true},{path="runs/clipart/train",per_batch=48}]'
 
-FURTHER := $(RUN) -m training train training/recipes/default.toml --out runs/further --set 'model={start="runs/default-model"}' \
-	--set steps=2500 --set data.early_steps=1500 --set optimizer.warmup_steps=60 --set optimizer.decay_steps=1000 \
+# run, model that it starts from, steps, those of them on small pictures, those of them in which the rate falls
+define further
+@$(RUN) -m training train training/recipes/default.toml --out runs/$(1) --set 'model={start="runs/$(2)"}' \
+	--set steps=$(3) --set data.early_steps=$(4) --set optimizer.decay_steps=$(5) --set optimizer.warmup_steps=60 \
 	--set optimizer.learning_rate=1.2e-3 --set ema_decay=0.99 --set style_weight=0.7 --set data.captions_per_picture=2 \
-	$(call sources,272,192)
+	$(call sources,272,192) $(if $(wildcard runs/$(1)/checkpoints/*),--resume)
+@$(RUN) -m training export runs/$(1) runs/$(1)-model --halfway
+endef
 
-train-default: data ## train the default model, hours on two cores, into runs/further-model; run it again to go on after a stop
+train-default: data ## train the default model, hours on two cores, into runs/last-model; run it again to go on after a stop
 	@$(DEFAULT) $(if $(wildcard runs/default/checkpoints/*),--resume)
 	@$(DEFAULT) --resume --set steps=6150 --set optimizer.decay_steps=450 --set optimizer.learning_rate=1e-3 --set ema_decay=0.99 $(call sources,288,176)
 	@$(DEFAULT) --resume --set steps=7300 --set optimizer.decay_steps=1150 --set optimizer.learning_rate=1.2e-3 --set ema_decay=0.99 $(call sources,272,192)
 	@$(DEFAULT) --resume --set steps=8500 --set optimizer.decay_steps=1200 --set optimizer.learning_rate=1.2e-3 --set ema_decay=0.99 $(call sources,272,192)
 	@$(RUN) -m training export runs/default runs/default-model
-	@$(FURTHER) $(if $(wildcard runs/further/checkpoints/*),--resume)
-	@$(RUN) -m training export runs/further runs/further-model --halfway
+	$(call further,further,default-model,2500,1500,1000)
+	$(call further,last,further-model,1250,0,800)
 
 # PyTorch's own CPU build of the release that pyproject.toml names. No package index that the lock is resolved from has
 # it, so its hash stands here and is added to those of the default build.
