@@ -71,7 +71,7 @@ export function show(item, { previous, next }) {
   $("previous").disabled = !previous;
   $("next").disabled = !next;
   if (!dialog.open) dialog.showModal();
-  else if (focused?.disabled) $(next ? "next" : previous ? "previous" : "close").focus(); // else keys reach nobody
+  else if (focused?.disabled) ["next", "previous", "close"].map($).find((button) => !button.disabled).focus(); // for the keys
 }
 
 export const hide = () => dialog.close();
