@@ -86,7 +86,7 @@ def test_300_steps_killed_and_resumed_equal_600_straight(recipe, tmp_path):
     recipe.write_text(recipe.read_text().replace("early_size = 12\n", ""))
     settings = [part for override in overrides for part in ("--set", override)]
     assert main(["train", str(recipe), "--out", str(tmp_path / "straight"), *settings]) == 0
-    killed = [sys.executable, "-c", KILLED, str(recipe), str(tmp_path / "stopped"), *overrides]
+    killed = [sys.executable, "-c", KILLED, str(recipe), str(tmp_path / "stopped"), *settings]
     assert subprocess.run(killed, check=False).returncode == -signal.SIGKILL
     assert latest(tmp_path / "stopped").name == "step-00000300.pt"
     assert main(["train", str(recipe), "--out", str(tmp_path / "stopped"), "--resume", *settings]) == 0
@@ -95,13 +95,13 @@ def test_300_steps_killed_and_resumed_equal_600_straight(recipe, tmp_path):
 
 KILLED = """
 import os, signal, sys
-from pathlib import Path
+from functools import partial
 from tests.training.loop.hooks import At
-from training.config import read_config
-from training.loop.run import Run
+from training.__main__ import main
+from training.loop import run
 
-kill = At(340, lambda: os.kill(os.getpid(), signal.SIGKILL))
-Run(read_config(Path(sys.argv[1]), sys.argv[3:]), Path(sys.argv[2]), hooks=[kill]).train()
+run.Run = partial(run.Run, hooks=[At(340, lambda: os.kill(os.getpid(), signal.SIGKILL))])
+main(["train", sys.argv[1], "--out", sys.argv[2], *sys.argv[3:]])
 """
 
 
