@@ -18,7 +18,7 @@ THE_UNPICKLER = Path("model/importing/pickles.py")
 """Reads checkpoints from elsewhere, offline, by a machine that knows the names of tensors and no others."""
 LONGEST_FILE = 450
 GENERATED = {"node_modules", "__pycache__"}
-GENERATED_AT_THE_TOP = {"data", "runs", "build", "dist"}
+GENERATED_AT_THE_TOP = re.compile("data(-.*)?|models|runs|build|dist")
 HIDDEN_BUT_OURS = {".ci"}
 
 
@@ -26,9 +26,15 @@ def files(*suffixes: str) -> list[Path]:
     """Every file of the repository with one of the suffixes, or with any; what is generated is left out."""
     found: list[Path] = []
     for folder, inner, names in os.walk(ROOT):
-        generated = GENERATED | GENERATED_AT_THE_TOP if Path(folder) == ROOT else GENERATED
+        at_the_top = Path(folder) == ROOT
         seen = (name for name in inner if not name.startswith(".") or name in HIDDEN_BUT_OURS)
-        inner[:] = [name for name in seen if name not in generated and not name.endswith(".egg-info")]
+        inner[:] = [
+            name
+            for name in seen
+            if name not in GENERATED
+            and not name.endswith(".egg-info")
+            and not (at_the_top and GENERATED_AT_THE_TOP.fullmatch(name))
+        ]
         found += [Path(folder, name) for name in names if not suffixes or name.endswith(suffixes)]
     return sorted(found)
 
