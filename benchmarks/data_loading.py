@@ -1,8 +1,8 @@
 """`python -m benchmarks.data_loading`: the share of a training run's time in which it waits for data.
 
-Two runs of the whole training loop, with the model, the batch and the threads of the shipped recipe: one on the
-recipe's own drawings, which are held in memory and varied ahead of each step; one on photographs of 640 × 480 pixels in
-shards, which another process reads, decodes and varies. The drawings are those that `make data` builds.
+Two runs of the whole training loop, with the model, the batch and the threads of `training/recipes/pictogram.toml`: one
+on the recipe's own drawings, which are held in memory and varied ahead of each step; one on photographs of 640 × 480
+pixels in shards, which another process reads, decodes and varies. The drawings are those that `make data` builds.
 """
 
 from __future__ import annotations

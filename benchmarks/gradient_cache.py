@@ -1,4 +1,4 @@
-"""`python -m benchmarks.gradient_cache`: peak memory of training the shipped recipe's model, by the size of the batch.
+"""`python -m benchmarks.gradient_cache`: peak memory of training the model of pictogram.toml, by the size of the batch.
 
 Each row is a process of its own, `python -m training train` with the recipe's model, optimiser and losses, for two
 steps on drawings made here: its peak is the largest amount of memory that it ever held, everything included, from
