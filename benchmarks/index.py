@@ -132,9 +132,16 @@ def spread(seconds: Sequence[float]) -> dict[str, float]:
     return {"median_s": median, "lower_s": lower, "upper_s": upper}
 
 
+def tried(side: Side, effort: int) -> dict[str, Any]:
+    answer = side.ask(do="search", effort=effort)
+    return {"effort": effort, "recall": answer["recall"], **spread(answer["seconds"])}
+
+
 def curves(sides: Sequence[Side]) -> dict[str, list[dict[str, Any]]]:
     """Of each side: recall and time by effort, as far as it takes to reach the target."""
     found: dict[str, list[dict[str, Any]]] = {side.name: [] for side in sides}
+    for side in sides:
+        tried(side, 0 if side.name == OURS else EFFORTS[0])  # reads what is still on the disk
     for number in range(len(EFFORTS)):
         for side in sides:
             efforts = PROBES if side.name == OURS else EFFORTS
@@ -142,9 +149,23 @@ def curves(sides: Sequence[Side]) -> dict[str, list[dict[str, Any]]]:
             reached = points and (points[-1]["recall"] >= TARGET or points[-1]["median_s"] > TOO_SLOW)
             if number >= len(efforts) or reached:
                 continue
-            answer = side.ask(do="search", effort=efforts[number])
-            points.append({"effort": efforts[number], "recall": answer["recall"], **spread(answer["seconds"])})
+            points.append(tried(side, efforts[number]))
+    for side in sides:
+        if side.name != OURS:
+            refine(side, found[side.name])
     return found
+
+
+def refine(side: Side, points: list[dict[str, Any]]) -> None:
+    """Look for the least effort that reaches the target, to an eighth of it: the steps so far are powers of two."""
+    if len(points) < 2 or points[-1]["recall"] < TARGET:
+        return
+    short, enough = points[-2]["effort"], points[-1]["effort"]
+    while 8 * (enough - short) > enough:
+        point = tried(side, (short + enough) // 2)
+        points.append(point)
+        short, enough = (short, point["effort"]) if point["recall"] >= TARGET else (point["effort"], enough)
+    points.sort(key=lambda one: int(one["effort"]))
 
 
 def at_target(sides: Sequence[Side], points: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, Any] | None]:
@@ -201,17 +222,20 @@ def compare(kind: str, size: int, deadline: float) -> dict[str, Any]:
 
 
 def ratios(result: dict[str, Any]) -> dict[str, Any]:
-    """Ours to the peer that answers most queries a second at the target; None where no peer gets there."""
-    reached = {name: point for name in PEERS if (point := result["at_target"].get(name))}
-    ours = result["at_target"][OURS]
-    if not reached or not ours:
-        return {"peer": None, "queries_per_second": None, "memory": None, "build": None}
-    best = max(reached, key=lambda name: reached[name]["queries_per_second"])
+    """Ours to the best of the peers that reach the target, measure by measure; None where no peer gets there."""
+    reached = [name for name in PEERS if result["at_target"].get(name)]
+    if not reached or not result["at_target"][OURS]:
+        return {"peers": reached, "queries_per_second": None, "memory": None, "build": None}
+    speed, memory, build = (
+        {name: result["at_target"][name]["queries_per_second"] for name in (OURS, *reached)},
+        {name: result["memory_bytes"][name]["Anon"] for name in (OURS, *reached)},
+        result["built_in_s"],
+    )
     return {
-        "peer": best,
-        "queries_per_second": ours["queries_per_second"] / reached[best]["queries_per_second"],
-        "memory": result["memory_bytes"][OURS]["Anon"] / result["memory_bytes"][best]["Anon"],
-        "build": result["built_in_s"][OURS] / result["built_in_s"][best],
+        "peers": reached,
+        "queries_per_second": speed[OURS] / max(speed[name] for name in reached),
+        "memory": memory[OURS] / min(memory[name] for name in reached),
+        "build": build[OURS] / min(build[name] for name in reached),
     }
 
 

@@ -89,7 +89,7 @@ class OpenClip:
 
 
 class Ours:
-    """Our trainer, from an open_clip checkpoint; drawings in memory, as the recipes have them."""
+    """Our trainer, from an open_clip checkpoint, on the same shards, read and decoded as it goes, as open_clip does."""
 
     name = "parallax"
 
@@ -106,11 +106,11 @@ guard.canary_every = 100000
 
 [data]
 validation = "{DATA.absolute()}/validation"
-cache_size = 64
 
 [[data.train]]
 path = "{DATA.absolute()}/train"
 per_batch = {BATCH}
+kind = "stream"
 
 [model]
 start = "{model}"
@@ -141,6 +141,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULT, help="write the result there, as JSON")
     parser.add_argument("--steps", type=int, default=15, help="of each run, of which there are ten (15)")
     arguments = parser.parse_args()
+    if not any((DATA / "train").glob("*.tar")):
+        sys.exit(f"{DATA}/train holds no shards: run make data first")
     os.environ["OMP_NUM_THREADS"] = str(os.cpu_count())
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

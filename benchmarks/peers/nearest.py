@@ -22,7 +22,7 @@ NEAREST = 10
 GRAPH = 32
 """Neighbours of a node, in the terms of FAISS and of hnswlib, whose M it is; usearch calls it connectivity."""
 WIDTH = 100
-"""What hnswlib and usearch build with (ef_construction); FAISS keeps to its 40, with which it takes as long."""
+"""Of the search that finds a new node's neighbours: efConstruction, ef_construction, expansion_add."""
 
 Search = Callable[[Any, int], Any]
 """A query (dim,) and an effort → numbers of the nearest."""
@@ -33,6 +33,7 @@ def faiss_hnsw(data: Path, store: Path, _: int) -> Search:
 
     if not store.exists():
         index = faiss.IndexHNSWFlat(_vectors(data).shape[1], GRAPH, faiss.METRIC_INNER_PRODUCT)
+        index.hnsw.efConstruction = WIDTH
         index.add(np.ascontiguousarray(_vectors(data)))
         faiss.write_index(index, str(store))
     else:
