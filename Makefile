@@ -58,7 +58,7 @@ chromium:
 	{ $$as_root apt-get update && $$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium; } \
 	>/dev/null || { echo "Chromium could not be installed: as an administrator, run apt-get install chromium." >&2; exit 1; }
 
-bench: $(ALL) ## compare with other projects on this machine, for about three hours; results go to runs/bench
+bench: $(ALL) ## compare with other projects on this machine, for up to four hours, after `make data`; results go to runs/bench
 	@$(RUN) -m benchmarks
 
 figures: $(ALL) ## draw the figures of docs/model.md anew; takes some minutes the first time

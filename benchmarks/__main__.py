@@ -1,7 +1,9 @@
 """`python -m benchmarks`: every comparison, one after another, then what they found as a table and a picture.
 
-Nothing else should run on the machine meanwhile. The comparison of indexes alone takes an hour and a half, since its
-peers take so long to build; the others take about an hour together, and an environment for each peer the first time.
+Nothing else should run on the machine meanwhile. Before it, `make data` builds what is trained on and encoded; the
+photographs that are taken in come from packages of Debian, by apt-get. The comparison of indexes alone takes up to
+three hours, since its peers take so long to build; the others take about an hour together, and an environment for each
+peer the first time.
 """
 
 from __future__ import annotations

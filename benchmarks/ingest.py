@@ -99,7 +99,12 @@ def infinity_service(model: Path, log: Path, batch: int = 8) -> Iterator[Server]
         *("--batch-size", str(batch), "--no-bettertransformer", "--no-compile", "--no-model-warmup"),
         *("--host", "127.0.0.1", "--port", str(port)),
     ]
-    environment = {"HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1", "PYTHONPATH": str(PEERS)}
+    environment = {
+        "HF_HUB_OFFLINE": "1",
+        "DO_NOT_TRACK": "1",
+        "PYTHONPATH": str(PEERS),
+        "INFINITY_HOME": str(log.parent),
+    }
     with running(command, port=port, ready="/health", log=log, environment=environment) as server:
         yield server
 

@@ -2,8 +2,8 @@
 
 Ours with the shipped model and the demo gallery, which a first start adds that is not counted: from the start of the
 process until `/readyz` answers 200, and the resident memory once nothing is left to do. Beside it infinity and
-clip-retrieval's back end with a model as small as the shipped one, whose form they do not know, and as many vectors as
-the demo gallery has; and rclip, as published.
+clip-retrieval's back end with a small model of random weights, since they do not know the form of the shipped one, and
+as many vectors as the demo gallery has; and rclip, as published.
 """
 
 from __future__ import annotations

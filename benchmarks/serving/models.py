@@ -1,4 +1,4 @@
-"""A CLIP of random weights, as small as the shipped model, that other projects can load: they lack the form of ours."""
+"""A small CLIP of random weights that other projects can load, which lack the form of the shipped model."""
 
 from __future__ import annotations
 
