@@ -5,6 +5,7 @@
 """
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +75,21 @@ def read_folder(path: Path) -> ModelFolder:
     return ModelFolder(path, config, preprocess, tokenizer, _fingerprint(path, config, preprocess))
 
 
+def check_target(path: Path) -> None:
+    """Only another model folder may be written over: ModelFolderError where `path` is anything else that is there."""
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    try:
+        own = json.loads((path / CONFIG).read_bytes())["model_type"] == "parallax"
+    except (OSError, ValueError, KeyError, TypeError):
+        own = False
+    if not own:
+        raise ModelFolderError(
+            f"{path} is there and is not a model folder of Parallax; it stays as it is. Name another folder, or remove "
+            "that one."
+        )
+
+
 def write_folder(
     path: Path,
     config: ModelConfig,
@@ -82,11 +98,12 @@ def write_folder(
     weights: Mapping[str, Array],
     card: str,
 ) -> ModelFolder:
-    """Write a model folder, each file whole or not at all, and read it back.
+    """Write a model folder, each file whole or not at all, and read it back. ModelFolderError as of `check_target`.
 
     Of `weights` that are views of a file one tensor at a time is in memory. The config comes last: without it a folder
     is none.
     """
+    check_target(path)
     path.mkdir(parents=True, exist_ok=True)
     for stale in (CONFIG, ONNX_IMAGE, ONNX_TEXT, ONNX_PRECISION, CALIBRATION):
         (path / stale).unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 
 from model.durable import write_atomic
 from model.export import export_onnx
-from model.folder import ModelFolder, write_folder
+from model.folder import ModelFolder, check_target, write_folder
 from training.config import StartSection, TrainingConfig
 from training.evaluation.metrics import RANKS
 from training.loop.checkpoint import CheckpointError, load_checkpoint
@@ -23,7 +24,9 @@ def export_run(run: Path, model_dir: Path, *, halfway: bool = False) -> ModelFol
 
     With `halfway`, of a run that started from a model, the mean of those and of the model's: it forgets less, and often
     does better at what it was tuned for too (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
+    ModelFolderError where `model_dir` is there and is no model folder.
     """
+    check_target(model_dir)
     state = load_checkpoint(run)
     try:
         config = TrainingConfig.model_validate_json((run / CONFIG).read_bytes())
@@ -62,6 +65,12 @@ def _half(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return state | {name: state[name].half() for name in matrices}
 
 
+def _machine(environment: Mapping[str, Any]) -> str:
+    device = f"{environment['cores']} CPU cores" if environment["device"] == "cpu" else str(environment["device"])
+    processes = environment["processes"]
+    return device if processes == 1 else f"{device}, {processes} processes"
+
+
 def _card(run: Path, config: TrainingConfig, state: dict[str, Any], halfway: bool) -> str:
     """The model card: what the recipe says of command, data and licences, and what the run measured."""
     environment = json.loads((run / ENVIRONMENT).read_text("utf-8"))
@@ -69,7 +78,7 @@ def _card(run: Path, config: TrainingConfig, state: dict[str, Any], halfway: boo
     facts = {
         "seed": f"{config.seed}",
         "steps": f"{state['step']:,} of {config.steps:,}; {pictures:,} pictures",
-        "time": f"{state['seconds'] / 60:.0f} min on {environment['cores']} CPU cores, torch {environment['torch']}",
+        "time": f"{state['seconds'] / 60:.0f} min on {_machine(environment)}, torch {environment['torch']}",
         "weights": "the mean of those before and after tuning" if halfway else "averaged over steps",
     }
     records = [record for record in read_log(run) if record["step"] <= state["step"]]  # a stopped run has later ones

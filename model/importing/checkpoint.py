@@ -1,12 +1,11 @@
 """From a checkpoint to a model folder."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from model.config import Activation
 from model.errors import ForeignCheckpointError
-from model.folder import CONFIG, ModelFolder, write_folder
+from model.folder import CONFIG, ModelFolder, check_target, write_folder
 from model.importing import hub, huggingface, open_clip
 from model.importing.activation import Evidence
 from model.importing.card import model_card
@@ -37,7 +36,7 @@ def import_checkpoint(source: str, model_dir: Path, wishes: Wishes) -> tuple[Mod
 
     Nothing is written unless all of it fits. Raises ForeignCheckpointError, VocabularyError or ModelFolderError.
     """
-    _check_target(model_dir)
+    check_target(model_dir)
     found = read_checkpoint(source, wishes)
     if found.tokenizer.vocab_size != found.config.text.vocab_size:
         raise ForeignCheckpointError(
@@ -81,15 +80,3 @@ def _read_folder(path: Path, name: str, wishes: Wishes, said: Evidence | None) -
     raise ForeignCheckpointError(
         f"{path} has neither config.json nor {open_clip.CONFIG}; a file of tensors alone is given as the file."
     )
-
-
-def _check_target(model_dir: Path) -> None:
-    """Only another model folder may be written over: not the checkpoint itself, nor anything else."""
-    if not model_dir.exists() or (model_dir.is_dir() and not any(model_dir.iterdir())):
-        return
-    try:
-        own = json.loads((model_dir / CONFIG).read_bytes())["model_type"] == "parallax"
-    except (OSError, ValueError, KeyError, TypeError):
-        own = False
-    if not own:
-        raise ForeignCheckpointError(f"{model_dir} is there and is not a model folder of Parallax; it stays as it is.")

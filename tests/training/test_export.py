@@ -1,5 +1,7 @@
 """What a run exports is small where that costs nothing, and exact where it is small anyway."""
 
+import json
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -35,6 +37,31 @@ def test_a_run_of_its_own_has_no_halfway(recipe, tmp_path, capsys):
     Run(read_config(recipe, ["steps=1"]), tmp_path / "run").train()
     assert main(["export", str(tmp_path / "run"), str(tmp_path / "model"), "--halfway"]) == 1
     assert "run started from no model" in capsys.readouterr().err
+
+
+def test_nothing_but_a_model_is_written_over(recipe, tmp_path, capsys):
+    """Least of all the run itself, whose config.json and tokenizer.json have the names of a model's."""
+    run, model = tmp_path / "run", tmp_path / "model"
+    Run(read_config(recipe, ["steps=1"]), run).train()
+    before = (run / "config.json").read_bytes()
+    assert main(["export", str(run), str(run)]) == 1
+    assert "is not a model folder of Parallax; it stays as it is" in capsys.readouterr().err
+    assert (run / "config.json").read_bytes() == before
+    first = export_run(run, model)
+    assert export_run(run, model).fingerprint == first.fingerprint, "a model may be"
+
+
+@pytest.mark.parametrize(
+    ("device", "processes", "said"),
+    [("cpu", 1, "8 CPU cores"), ("NVIDIA H200", 1, "NVIDIA H200"), ("NVIDIA H200", 4, "NVIDIA H200, 4 processes")],
+)
+def test_the_card_names_what_the_run_ran_on(recipe, tmp_path, device, processes, said):
+    Run(read_config(recipe, ["steps=1"]), tmp_path / "run").train()
+    path = tmp_path / "run" / "environment.json"
+    facts = json.loads(path.read_text()) | {"cores": 8, "device": device, "processes": processes}
+    path.write_text(json.dumps(facts))
+    export_run(tmp_path / "run", tmp_path / "model")
+    assert f" min on {said}, torch " in (tmp_path / "model" / "README.md").read_text()
 
 
 def test_the_card_speaks_of_the_step_that_is_exported(recipe, tmp_path):
