@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "finetune.toml"
 RUN, MODEL, RESULT, TABLE = "run", "model", "comparison.json", "comparison.md"
+_BEGUN = "finetune.json"
+"""What is tuned on what: the mark of a folder that a fine-tune may write over."""
 _TUNED, _HALFWAY = "tuned", "halfway"
 _CHOICE = {
     _TUNED: "The weights are the tuned ones, which find more of the pictures held out than their mean with those "
@@ -28,6 +30,10 @@ _CHOICE = {
 
 class FinishedError(ParallaxError):
     """The folder of a fine-tune holds one that has ended."""
+
+
+class OtherFolderError(ParallaxError):
+    """The folder of a fine-tune holds something else."""
 
 
 class NoBetterError(ParallaxError):
@@ -56,8 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
     """Split, measure, train, export, measure again; returns the result and its table.
 
-    The same command goes on with a run that was stopped. Raises FinishedError where it has ended, and NoBetterError
-    where there is nothing to export.
+    The same command goes on with a run that was stopped. Raises FinishedError where it has ended, OtherFolderError
+    where the folder is anything but this fine-tune's, and NoBetterError where there is nothing to export.
     """
     from training.loop.allocator import keep_freed_memory
 
@@ -69,6 +75,7 @@ def run(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
     out: Path = arguments.out
     if (out / RESULT).exists():
         raise FinishedError(f"{out} holds a fine-tune that has ended ({out / RESULT}): name another folder by --out")
+    _begin(arguments)
     train, held_out = split(arguments.pictures, out / "pictures", arguments.held_out)
     config = configure(arguments.model, train.folder, held_out.folder, train.concepts, arguments.canary, arguments.set)
     data = {HELD_OUT: held_out.folder} | ({"canary": arguments.canary} if arguments.canary else {})
@@ -97,6 +104,30 @@ def run(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
             "More pictures, fewer steps or a lower rate (--set optimizer.learning_rate=…) may help, with another --out"
         )
     return result, f"{text}\n\n{folder.path} {folder.fingerprint}"
+
+
+def _begin(arguments: argparse.Namespace) -> None:
+    """Note in a new folder what it is for; of one that is there, see that it is for the same."""
+    from model.durable import write_atomic
+
+    out: Path = arguments.out
+    asked = {
+        "model": str(arguments.model.resolve()),
+        "pictures": str(arguments.pictures.resolve()),
+        "held_out": arguments.held_out,
+    }
+    if (out / _BEGUN).is_file():
+        begun = json.loads((out / _BEGUN).read_bytes())
+        if begun != asked:
+            raise OtherFolderError(
+                f"{out} is the folder of another fine-tune ({out / _BEGUN}: {begun}), and this one is {asked}: name "
+                "another folder by --out"
+            )
+        return
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise OtherFolderError(f"{out} is there and no folder of a fine-tune; it stays as it is: name another by --out")
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomic(out / _BEGUN, f"{json.dumps(asked, indent=2)}\n".encode())
 
 
 def configure(
@@ -142,6 +173,8 @@ def _export(out: Path, held_out: Path) -> tuple[ModelFolder, str]:
 
     scores = {}
     for name, halfway in ((MODEL, False), (_HALFWAY, True)):
+        if (out / name).exists():  # of a run that was stopped while it wrote
+            shutil.rmtree(out / name)
         folder = export_run(out / RUN, out / name, halfway=halfway)
         (found,) = figures(folder.path, {name: held_out}).values()
         scores[name] = score(found)

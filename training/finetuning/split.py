@@ -58,7 +58,7 @@ def split(data: Path, out: Path, share: float) -> tuple[Part, Part]:
         name = HELD_OUT if _number(picture) < share else TRAIN
         waiting[name].append(_sample(f"{counts[name]:09}", words, picture))
         counts[name] += 1
-        concepts[name].add(words.concept or words.label)
+        concepts[name].add(words.meaning)
         if len(waiting[name]) == _SHARD:
             _write(out / name, counts[name], waiting[name])
     bad.finish()

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from model.clip import CLIP
 from model.durable import write_atomic
 from model.errors import ParallaxError
-from training.config import TrainingConfig
+from training.config import StartSection, TrainingConfig
 from training.loop.checkpoint import CheckpointError, latest, load_checkpoint, save_checkpoint
 from training.loop.curves import draw_curves
 from training.loop.device import find_device, set_threads
@@ -57,6 +57,8 @@ class Run:
         state = load_checkpoint(folder) if resume else None
         if state is None and latest(folder):
             raise RunFolderError(f"{folder} already holds a run: go on with it by --resume, or name another folder")
+        if state is None and (folder / CONFIG).exists() and not (folder / ENVIRONMENT).exists():
+            raise RunFolderError(f"{folder} holds a {CONFIG} that is of no run: name another folder")
         self.config, self.folder, self.hooks, self.ranks = config, folder, hooks, ranks
         self.device = find_device(config.device)
         set_threads(config.threads)
@@ -118,8 +120,15 @@ class Run:
 
         At another size than it was just trained at, a convolutional tower does far worse than it can.
         """
-        size = self.feed.size(max(0, self.step - 1))
+        size = self.trained_size
         return self.validation.measure(self.average, self.tokenizer, size, self.device)
+
+    @property
+    def trained_size(self) -> int:
+        """Side of the pictures that the model was trained on last, before the first step too if it started as one."""
+        if self.step == 0 and isinstance(self.config.model, StartSection):
+            return self.config.model.preprocess.size
+        return self.feed.size(max(0, self.step - 1))
 
     @property
     def _is_first(self) -> bool:
@@ -171,9 +180,9 @@ class Run:
         facts = environment(self.device, self.ranks.count) | {"data": self.feed.hash()}
         _tell_of_changes(self.folder / CONFIG, self.config.model_dump(mode="json"))
         _tell_of_changes(self.folder / ENVIRONMENT, facts)
+        write_atomic(self.folder / ENVIRONMENT, json.dumps(facts, indent=2).encode())  # first: the mark of a run
         write_atomic(self.folder / CONFIG, self.config.model_dump_json(indent=2).encode())
         write_atomic(self.folder / TOKENIZER, self.tokenizer.to_bytes())
-        write_atomic(self.folder / ENVIRONMENT, json.dumps(facts, indent=2).encode())
 
 
 def _tell_of_changes(path: Path, now: dict[str, Any]) -> None:

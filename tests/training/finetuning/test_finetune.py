@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,37 @@ def test_one_command_from_a_model_and_pictures_to_a_better_model(recipe, tmp_pat
     assert ("validation, label" in (out / "model" / "README.md").read_text()) == (said["weights"] == "tuned")
     assert main([*command, *settings("steps=70")]) == 1
     assert "name another folder by --out" in capsys.readouterr().err
+
+
+def test_what_lies_where_a_fine_tune_is_to_go_stays(recipe, tmp_path, monkeypatch, capsys):
+    """The names of its folders are those that people give to their own."""
+    model = trained(recipe, tmp_path)
+    data = tmp_path / "mine" / "pictures" / "train"
+    shutil.copytree(SAMPLE / "train", data)
+    before = sorted((path, path.stat().st_size) for path in (tmp_path / "mine").rglob("*"))
+    monkeypatch.chdir(tmp_path / "mine")
+    assert main(["finetune", str(model), "pictures/train", "--out", "."]) == 1
+    assert "is there and no folder of a fine-tune" in capsys.readouterr().err
+    assert sorted((path, path.stat().st_size) for path in (tmp_path / "mine").rglob("*")) == before
+
+
+def test_a_fine_tune_goes_on_with_nothing_but_itself(recipe, tmp_path, monkeypatch, capsys):
+    model, pictures = trained(recipe, tmp_path), write_pictures(tmp_path / "pictures")
+    command = ["finetune", str(model), str(pictures), "--out", str(tmp_path / "out"), *settings("steps=2", "threads=1")]
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("training.finetuning.command.configure", die)
+        assert main(command) == 1
+    capsys.readouterr()
+    assert main([*command, "--held-out", "0.3"]) == 1
+    assert "is the folder of another fine-tune" in capsys.readouterr().err
+    (tmp_path / "out" / "model").mkdir()
+    (tmp_path / "out" / "model" / "tokenizer.json").write_text("{")  # as a kill in the middle of an export leaves it
+    assert main(command) in (0, 1)
+    assert (tmp_path / "out" / "comparison.json").is_file()
 
 
 @pytest.mark.parametrize(("kind", "loss"), [("clip", "contrastive"), ("siglip", "sigmoid")])

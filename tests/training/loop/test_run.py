@@ -133,6 +133,16 @@ def test_a_hook_sees_every_step_and_ends_a_run(recipe, tmp_path, capsys, monkeyp
     assert len(log(tmp_path / "run")) == 5
 
 
+def test_a_folder_with_something_else_is_not_written_over(recipe, tmp_path, capsys):
+    """A model folder has files of the same names."""
+    assert main(["train", str(recipe), "--out", str(tmp_path / "run"), "--set", "steps=1"]) == 0
+    model = export_run(tmp_path / "run", tmp_path / "model").path
+    before = (model / "config.json").read_bytes()
+    assert main(["train", str(recipe), "--out", str(model)]) == 1
+    assert "holds a config.json that is of no run" in capsys.readouterr().err
+    assert (model / "config.json").read_bytes() == before
+
+
 def test_a_folder_with_a_run_is_not_written_over(recipe, tmp_path, capsys):
     command = ["train", str(recipe), "--out", str(tmp_path / "run"), "--set", "steps=2"]
     assert main(command) == 0
