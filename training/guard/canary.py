@@ -21,9 +21,10 @@ class Canary:
     """Measures the averaged weights before the first step and after every n-th, and ends a run that forgets.
 
     The figure is the mean of R@1, R@5 and R@10, label → picture. A fine-tune is held against where it began, a new
-    model against its best. It has forgotten when it has lost the share `guard.forgotten` of that, by more than chance
-    would have it, `guard.patience` times in a row. A checkpoint counts as good when a canary has found it so, at its
-    step or after.
+    model against its best. While it is trained on smaller pictures, what was measured on large ones is no measure: it
+    does worse there for a time without forgetting anything. It has forgotten when it has lost the share
+    `guard.forgotten` of that, by more than chance would have it, `guard.patience` times in a row. A checkpoint counts
+    as good when a canary has found it so, at its step or after.
     """
 
     def __init__(self, config: GuardSection) -> None:
@@ -56,7 +57,7 @@ class Canary:
             record |= {f"canary_before_{name}": value for name, value in self._before.items()}
             self._before = {}
         every = self._config.canary_every or run.config.validate_every
-        if run.step % every and run.step != run.config.steps:
+        if (run.step % every and run.step != run.config.steps) or self._measured_large(run):
             return
         validated = self._data is None and "validation_R@1" in record  # the same pictures, just now
         measured = _named(record, "validation") if validated else self._measure(run)
@@ -65,6 +66,11 @@ class Canary:
         run.good_steps["canary"] = self._good
         if run.ranks.any(self._fallen >= self._config.patience):
             self._stop(run, measured)
+
+    def _measured_large(self, run: Run) -> bool:
+        """Whether the step was on smaller pictures than those that the reference was measured on."""
+        of_full_size = self._data is not None or isinstance(run.config.model, StartSection)
+        return of_full_size and run.trained_size != run.config.model.preprocess.size
 
     def _measure(self, run: Run) -> dict[str, float]:
         if self._data is None:

@@ -155,6 +155,21 @@ def test_a_gentle_fine_tune_is_not_stopped(recipe, tmp_path):
     assert records[-1]["canary_R@10"] >= known - 0.1
 
 
+def test_small_pictures_are_not_held_against_large_ones(recipe, tmp_path):
+    """A fine-tune that begins on small pictures: its reference is what the model can do on those that it knows."""
+    model = trained(recipe, tmp_path)
+    known = read_log(tmp_path / "run")[-1]["validation_R@10"]
+    keys = ["steps=8", "data.early_size=12", "data.early_steps=5", "optimizer.learning_rate=1e-4"]
+    keys += ["guard.canary_every=1", f"guard.canary={SAMPLE / 'validation'}"]
+    assert main(["train", str(recipe), "--out", str(tmp_path / "tuned"), *tuning(recipe, model, *keys)]) == 0
+    records = read_log(tmp_path / "tuned")
+    assert records[0]["canary_before_R@10"] == pytest.approx(known, abs=0.1)
+    assert [record["step"] for record in records if "canary_R@1" in record] == [6, 7, 8]
+    run = Run(read_config(recipe, ["data.early_size=12", "data.early_steps=5"]), tmp_path / "own")
+    assert run.trained_size == 16
+    assert run.validate()["R@10"] == pytest.approx(known, abs=0.1)
+
+
 @pytest.mark.parametrize(("trained_with", "asked"), [("sigmoid", "contrastive"), ("contrastive", "sigmoid")])
 def test_the_other_loss_is_refused_unless_asked_for(recipe, tmp_path, capsys, trained_with, asked):
     """open_clip #1076: SigLIP weights under CLIP's loss."""
