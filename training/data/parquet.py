@@ -149,7 +149,13 @@ def _classes(metadata: Mapping[bytes, bytes]) -> dict[str, Sequence[str]]:
         features = json.loads(metadata.get(b"huggingface", b"{}"))["info"]["features"]
     except (ValueError, KeyError, TypeError):
         return {}
-    return {column: feature["names"] for column, feature in features.items() if feature.get("_type") == "ClassLabel"}
+    if not isinstance(features, dict):
+        return {}
+    return {  # a list of values is noted as a list
+        column: feature["names"]
+        for column, feature in features.items()
+        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
+    }
 
 
 def _arrow() -> Any:

@@ -25,13 +25,18 @@ class Words:
     labels: Mapping[str, str] = field(default_factory=dict)
     keywords: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
+    @property
+    def meaning(self) -> str:
+        """The concept; a picture without one is of its own label, in which capitals mean nothing."""
+        return self.concept or self.label.casefold()
+
     def as_example(self) -> dict[str, Any]:
-        """The fields of an `Example`; a picture without a concept is one of its own label."""
+        """The fields of an `Example`."""
         return {
             "label": self.label,
             "captions": self.captions,
             "tags": self.tags,
-            "concept": self.concept or self.label,
+            "concept": self.meaning,
             "style": self.style,
             "labels": self.labels,
             "keywords": self.keywords,

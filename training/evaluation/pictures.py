@@ -108,7 +108,7 @@ def _described(key: str, words: Words) -> Described:
     several = (words.label, *words.captions) if words.captions else ()
     return Described(
         key=key,
-        concept=words.concept or (key if several else words.label),
+        concept=key if several and not words.concept else words.meaning,
         label=words.label,
         captions=several,
         tags=words.tags,

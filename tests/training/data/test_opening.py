@@ -47,13 +47,23 @@ def test_the_names_of_folders_are_classes(tmp_path):
 
 
 def test_classes_in_parquet_have_their_names(tmp_path):
-    features = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": ["maine_coon", "sphynx"]}}
+    classes = {"_type": "ClassLabel", "names": ["maine_coon", "sphynx"]}
+    words = [{"dtype": "string", "_type": "Value"}]  # a list of them, as `datasets` noted it before 4.0
+    features = {"image": {"_type": "Image"}, "label": classes, "words": words}
     table = pa.table(
         {"image": [{"bytes": picture(0), "path": None}, {"bytes": picture(1), "path": None}], "label": [1, 0]}
     )
     table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
     parquet.write_table(table, tmp_path / "a.parquet")
     assert [e.label for e in read_examples(tmp_path)] == ["sphynx", "maine coon"]
+
+
+def test_captions_that_differ_in_capitals_are_of_one_concept(tmp_path):
+    for number, said in enumerate(("A dog", "a dog", "a cat")):
+        (tmp_path / f"{number}.png").write_bytes(picture(number))
+        (tmp_path / f"{number}.txt").write_text(said)
+    assert [e.concept for e in read_examples(tmp_path)] == ["a dog", "a dog", "a cat"]
+    assert [described.concept for described, _ in read(tmp_path, BadSamples())] == ["a dog", "a dog", "a cat"]
 
 
 def test_several_captions_and_keywords_are_kept(tmp_path):
