@@ -16,7 +16,7 @@ from model.errors import PictureError
 from training.data.bad import BadSample
 from training.data.captions import caption, written
 from training.data.data_set import DataSet, Reference
-from training.data.example import DataError, Example
+from training.data.example import Example
 from training.data.photograph import photograph
 from training.data.section import StreamSection
 
@@ -40,12 +40,17 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """n pictures in uint8 (n, 3, size, size), k captions of each, their concepts, int64 (n,), and what was bad."""
+    """n pictures in uint8 (n, 3, size, size), k captions of each, their concepts, int64 (n,), and what was bad.
+
+    With a `failure`, a sentence, they could not all be found, and the run has to end. It is no exception, since from
+    another process an exception comes with a traceback in its place, and without what was bad.
+    """
 
     pixels: Tensor
     captions: list[str]
     concepts: Tensor
     bad: list[BadSample]
+    failure: str = ""
 
 
 class Decoder(Dataset[Rows]):
@@ -70,7 +75,7 @@ class Decoder(Dataset[Rows]):
         preprocess = self._preprocess.model_copy(update={"size": task.size})
         pixels = np.empty((len(task.rows), 3, task.size, task.size), dtype=np.uint8)
         captions: list[str] = []
-        concepts = []
+        concepts: list[int] = []
         bad: list[BadSample] = []
         for place, (source, number) in enumerate(task.rows):
             start = number - task.first[source]
@@ -85,7 +90,8 @@ class Decoder(Dataset[Rows]):
                     if not tried:  # the others have rows of their own, which tell
                         bad.append(error)
             else:
-                raise DataError(f"{len(candidates)} samples on end cannot be used. The first: {bad[-1]}")
+                failure = f"{len(candidates)} samples on end cannot be used. The first: {bad[-1]}"
+                return Rows(torch.from_numpy(pixels[: place + 1]), captions, torch.tensor(concepts), bad, failure)
             captions += said(example, self._captions, rng)
             concepts.append(concept_number(example.concept))
         return Rows(torch.from_numpy(pixels), captions, torch.tensor(concepts), bad)

@@ -96,6 +96,8 @@ class StreamFeed:
                 self._bad.good(len(rows.pixels) - len(rows.bad))
                 for sample in rows.bad:
                     self._bad.add(sample)
+                if rows.failure:
+                    raise DataError(rows.failure)
                 parts.append(rows)
                 if len(parts) == steps[0][0]:
                     yield self._batch(parts), steps.popleft()[1]

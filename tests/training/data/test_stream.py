@@ -150,6 +150,19 @@ def test_too_many_bad_samples_end_the_run(streamed):
         next(batches)
 
 
+def test_a_worker_process_tells_what_is_wrong_as_a_sentence_and_in_the_report(streamed, tmp_path):
+    """As where the files of a table have moved: not one picture is there."""
+    folder = streamed.data.train[1].path
+    for number in range(20):
+        (folder / f"{number}.png").write_bytes(b"")
+    config = with_sources(streamed, (folder, 10), stream={"workers": 1, "buffer": 20})
+    bad = BadSamples(tmp_path / BAD_SAMPLES, tolerated=1)
+    with pytest.raises(DataError, match=r"^17 samples on end cannot be used\. The first: "):
+        next(feed(config, bad=bad).batches(0, {}))
+    assert (tmp_path / BAD_SAMPLES).read_text().count("\n") == 1
+    assert (bad.bad, bad.tried) == (1, 1)
+
+
 def test_several_captions_of_a_picture_differ_as_long_as_there_are(streamed):
     config = with_sources(streamed, (streamed.data.train[0].path, 8), captions_per_picture=2)
     batch = take(config, 1)[0]
