@@ -23,7 +23,7 @@ _CHUNK = 256
 class Validation:
     """The validation pictures, uint8 (n, 4, S, S) for each of the sizes at which they may be asked for.
 
-    For a model from a folder they are fitted in as it was trained to see them: stretched, cut or padded.
+    They are fitted in as the model is served with them: stretched, cut or padded.
     """
 
     def __init__(self, config: TrainingConfig, sizes: set[int], data: Path | None = None) -> None:
@@ -34,7 +34,7 @@ class Validation:
         path = data or config.data.validation
         for size in sizes:  # which of the pictures can be decoded is the same at each
             bad = BadSamples(tolerated=config.data.bad_share)
-            if isinstance(config.model, StartSection):
+            if isinstance(config.model, StartSection) or config.model.preprocess.resize_mode != "pad":
                 preprocess = config.model.preprocess.model_copy(update={"size": size})
                 self._examples, self._drawings[size] = load_fitted(path, preprocess, ColumnsSection(), bad)
             else:

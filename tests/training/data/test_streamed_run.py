@@ -3,13 +3,18 @@
 import json
 
 import pytest
+import torch
+from PIL import Image
 
 from model.errors import ParallaxError
+from tests.training.conftest import SAMPLE
 from tests.training.data.data_sets import picture
-from training.config import read_config
+from training.config import ConfigError, read_config
 from training.data.bad import BAD_SAMPLES
+from training.data.stream import StreamFeed
 from training.loop.log import read_log
 from training.loop.run import Run
+from training.loop.validation import Validation
 
 
 class Stop:
@@ -25,6 +30,27 @@ class Stop:
     def step(self, run, record):
         if run.step == self.after:
             raise ParallaxError("stopped")
+
+
+def test_pictures_are_validated_as_the_model_is_served_with_them(recipe, tmp_path):
+    """Not whole and with a margin where it sees them cut."""
+    keys = ['model.preprocess.resize_mode="crop"', "data.early_steps=0"]
+    recipe.write_text(recipe.read_text().replace("early_size = 12\n", ""))
+    config = read_config(recipe, keys)
+    run = Run(config, tmp_path / "run")
+    assert isinstance(run.feed, StreamFeed), "which cuts them, too"
+    wide = Image.new("RGB", (32, 16), "red")
+    (tmp_path / "wide").mkdir()
+    wide.save(tmp_path / "wide" / "0.png")
+    (tmp_path / "wide" / "0.txt").write_text("red")
+    seen: list[torch.Tensor] = []
+    run.average.encode_image = lambda pixels: seen.append(pixels) or torch.ones(len(pixels), 16)
+    Validation(config, {16}, tmp_path / "wide").measure(run.average, run.tokenizer, 16, torch.device("cpu"))
+    (pixels,) = seen
+    assert torch.equal(pixels, pixels[:, :, :1, :1].expand_as(pixels)), "red to its edges"
+    held = read_config(recipe, [*keys, f'data.train=[{{path="{SAMPLE}/train", per_batch=8, kind="memory"}}]'])
+    with pytest.raises(ConfigError, match='resize_mode = "pad"'):
+        Run(held, tmp_path / "no")
 
 
 def test_a_stopped_run_on_photographs_goes_on_as_if_it_were_not(recipe, tmp_path, capsys):
