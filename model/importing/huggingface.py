@@ -146,6 +146,12 @@ def _clip(
     name: str, top: Settings, vision: Settings, text: Settings, tokenization: dict[str, Any], end: int
 ) -> ModelConfig:
     stated = text.integer("eos_token_id")
+    if stated == LEGACY_EOS and end != text.integer("vocab_size") - 1:
+        raise ForeignCheckpointError(
+            f"The text tower's eos_token_id is {stated}, with which transformers looks for the highest token of a "
+            f"text; the tokenizer ends texts with {end}, which is not the highest there is. If {end} is what the model "
+            "was trained to look for, write that into its config as eos_token_id."
+        )
     if stated not in {LEGACY_EOS, end}:
         raise ForeignCheckpointError(
             f"The text tower looks for token {stated} at the end of a text, the tokenizer puts {end} there."

@@ -12,6 +12,12 @@ from training.loop.blocks import depths
 from training.loop.muon import Muon
 from training.loop.sharding import is_shared, own_part, part_of, whole
 
+_REMEMBERED: dict[type[torch.optim.Optimizer], set[str]] = {
+    Muon: {"momentum"},
+    torch.optim.AdamW: {"step", "exp_avg", "exp_avg_sq"},
+}
+"""What each kind of optimiser keeps of a parameter."""
+
 
 def optimizers(model: CLIP, config: TrainingConfig) -> Sequence[torch.optim.Optimizer]:
     """Matrices and kernels, by Muon or AdamW, decay; gains, biases, embeddings, the logit scale, by AdamW, do not.
@@ -74,13 +80,13 @@ def optimizer_state(optimizers: Sequence[torch.optim.Optimizer], model: nn.Modul
 def load_optimizer_state(
     optimizers: Sequence[torch.optim.Optimizer], model: nn.Module, states: dict[str, dict[str, Any]]
 ) -> None:
-    """Put back what `optimizer_state` gave."""
+    """Put back what `optimizer_state` gave; a parameter that another kind of optimiser has now begins anew."""
     names = {parameter: name for name, parameter in model.named_parameters()}
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             for parameter in group["params"]:
                 state = states.get(names[parameter], {})
-                if state:
+                if state.keys() == _REMEMBERED[type(optimizer)]:
                     optimizer.state[parameter] = {
                         # Moments lie where their parameter lies, as it is shared out; the count of steps on the CPU.
                         key: value if key == "step" else part_of(value.to(parameter.device), like=parameter)

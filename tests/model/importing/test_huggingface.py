@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from model.errors import ForeignCheckpointError
+from model.errors import ForeignCheckpointError, ModelFolderError
 from model.importing.checkpoint import Wishes, import_checkpoint
 from model.torch_runtime import read_model
 from tests.model.importing.checkpoints import CONTEXT, PATCH, SIZE, TEXTS, huggingface, squares
@@ -151,6 +151,16 @@ def test_the_end_token_of_old_configs_means_the_highest_id(tmp_path):
     np.testing.assert_allclose(texts, unit(reference.get_text_features(ids)), atol=1e-5)
 
 
+def test_an_end_token_that_is_not_the_highest_is_not_guessed(tmp_path):
+    """transformers pools at the highest token where eos_token_id is 2, be it the tokenizer's end token or not."""
+    huggingface(tmp_path / "there", eos_token_id=2)
+    path = tmp_path / "there" / "config.json"
+    text = json.loads(path.read_text())["text_config"]
+    edit(path, text_config=text | {"vocab_size": text["vocab_size"] + 1})
+    with pytest.raises(ForeignCheckpointError, match="write that into its config as eos_token_id"):
+        imported(tmp_path)
+
+
 def test_older_sections_count_for_more(tmp_path):
     huggingface(tmp_path / "there", hidden_act="gelu")
     config = json.loads((tmp_path / "there" / "config.json").read_text())
@@ -202,7 +212,7 @@ def test_a_tokenizer_of_another_model_is_refused(tmp_path):
 
 def test_a_folder_is_never_written_over_by_accident(tmp_path):
     huggingface(tmp_path / "there")
-    with pytest.raises(ForeignCheckpointError, match="stays as it is"):
+    with pytest.raises(ModelFolderError, match="stays as it is"):
         import_checkpoint(str(tmp_path / "there"), tmp_path / "there", Wishes())
     imported(tmp_path)
     imported(tmp_path)

@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from training.config import TrainingConfig
+from training.loop.checkpoint import load_checkpoint
 from training.loop.muon import Muon, orthogonalised
 from training.loop.optimizer import optimizers
 from training.loop.run import Run
@@ -23,6 +25,21 @@ def test_decay_is_kept_from_gains_biases_and_embeddings(config, tmp_path, kind):
     assert "image_projection.weight" in decayed_names
     assert {"log_logit_scale", "text_tower.token_embedding.weight", "text_tower.position_embedding"} <= free_names
     assert not any(name.endswith(("bias", "norm.weight")) for name in decayed_names)
+
+
+@pytest.mark.parametrize(("first", "then"), [("muon", "adamw"), ("adamw", "muon")])
+def test_another_optimiser_begins_anew_where_it_knows_nothing(config, tmp_path, first, then):
+    def by(kind: str, steps: int) -> TrainingConfig:
+        section = config.optimizer.model_copy(update={"kind": kind})
+        return config.model_copy(update={"optimizer": section, "steps": steps})
+
+    Run(by(first, 2), tmp_path).train()
+    run = Run(by(then, 4), tmp_path, resume=True)
+    states = [state for optimizer in run.training.optimizers for state in optimizer.state.values()]
+    assert {tuple(state) for state in states} == {("step", "exp_avg", "exp_avg_sq")}, "of what AdamW had and has"
+    run.train()
+    kept = {tuple(state) for state in load_checkpoint(tmp_path)["optimizers"].values()}
+    assert (("momentum",) in kept) == (then == "muon")
 
 
 def test_the_rate_warms_up_and_ends_at_zero(config):
