@@ -149,7 +149,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     sizes = arguments.sizes or (SIZES[:2] if arguments.quick else SIZES)
-    clients, seconds = (CLIENTS[:4], 0.5) if arguments.quick else (CLIENTS, 3.0)
+    clients, seconds = (CLIENTS[:4], 0.5) if arguments.quick else (CLIENTS, 6.0)
     found: list[Collection] = []
     for count in sizes:
         one = measure(count, clients, seconds)
