@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from app.errors import IndexUnfit, NotReady, StorageError
+from app.index.asked import Asked
 from app.index.exact import Index, is_large
 from app.index.file import IndexFile, Stamp
 from app.index.recall import MOST_ASKED
@@ -66,7 +66,7 @@ class LiveIndex:
         self._missed: list[tuple[int, list[int], list[tuple[int, Vector]]]] | None = None
         """(changes, removed, added) since the index began to be made."""
         self._selected = Selected()
-        self._asked: deque[Vector] = deque(maxlen=MOST_ASKED)
+        self._asked = Asked(dim, MOST_ASKED)
         self._upkeep = Upkeep(file.folder, target_recall, begin=self._begin, finish=self._finish, asked=self._asked)
         self._improving: _Improving | None = None
         self._file_may_fit = True
@@ -265,7 +265,7 @@ class LiveIndex:
             self._upkeep.wake(timeline.latest)
 
     def _remember(self, query: Vector) -> None:
-        self._asked.append(query)
+        self._asked.add(query)
         if self._timeline is not None:
             self._upkeep.wake(self._timeline.latest)
 

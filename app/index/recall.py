@@ -22,7 +22,7 @@ NEAREST = 10
 _QUERIES = 192
 """Of each kind, at most."""
 FEWEST_ASKED, MOST_ASKED = 16, 2 * _QUERIES
-"""Queries that were asked: fewer say nothing, and more are not needed."""
+"""Different queries that were asked: fewer say nothing, and more are not needed."""
 _BATCH = 16_384
 _EQUAL = 1e-6
 _STEPS = (40, 56, 80, 112, 160, 224, 320, 448, 640, 896, 1280, 1792, 2560)

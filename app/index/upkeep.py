@@ -8,18 +8,18 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 
 import faiss
 import numpy as np
 
+from app.index.asked import Asked
 from app.index.exact import Index
 from app.index.lists import Lists, Stopped, trained
-from app.index.recall import FEWEST_ASKED, MOST_ASKED, measured
+from app.index.recall import FEWEST_ASKED, measured
 from app.index.rows import MappedRows
 from app.operations import metrics
-from app.records.record import Vector
 
 _LARGEST_TAIL = 2048
 """Rows that no list covers, which every search compares with."""
@@ -42,7 +42,7 @@ Work = Callable[[Index], Index]
 class Upkeep:
     """Of one index. `begin` gives it as it is, and `finish` takes what was made of it, or None if nothing was.
 
-    `asked` are the latest queries, which others add to meanwhile.
+    Others add to `asked` meanwhile.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Upkeep:
         *,
         begin: Callable[[], Index | None],
         finish: Callable[[Index | None], None],
-        asked: Collection[Vector],
+        asked: Asked,
     ) -> None:
         self._folder, self._target = folder, target
         self._begin, self._finish, self._asked = begin, finish, asked
@@ -126,8 +126,7 @@ class Upkeep:
             return self._learned
         if count - lists.covered > _LARGEST_TAIL:
             return self._taken_in
-        asked = min(len(self._asked), MOST_ASKED)
-        return self._measured_again if asked >= max(FEWEST_ASKED, _MANY_MORE * lists.measured_with) else None
+        return self._measured_again if len(self._asked) >= max(FEWEST_ASKED, _MANY_MORE * lists.measured_with) else None
 
     def _learned(self, index: Index) -> Index:
         """With new lists, in a file, without what was removed."""
@@ -167,9 +166,7 @@ class Upkeep:
         return index.with_lists(self._measured(index, index.lists))
 
     def _measured(self, index: Index, lists: Lists) -> Lists | None:
-        asked = [*self._asked]
-        queries = np.stack(asked) if asked else np.empty((0, index.dim), np.float32)
-        found = measured(index, lists, queries, self._target)
+        found = measured(index, lists, self._asked.vectors(), self._target)
         index.rows[0].release()
         if found is None:
             self._not_worth_it_below = 2 * len(index)

@@ -101,6 +101,9 @@ def test_recall_is_measured_again_once_more_is_known_of_what_is_asked(tmp_path: 
         for number in range(15):
             store.nearest(vector(5000 + number), 1)
         assert lists_of(store) is lists, "so few say nothing"
+        for _ in range(40):
+            store.nearest(vector(5000), 1)
+        assert lists_of(store) is lists, "nor do more pages of one of them"
         store.nearest(vector(6000), 1)
         again = lists_of(store)
         assert again is not None
