@@ -26,7 +26,7 @@ class Door:
     """Runs blocking work in threads, off the event loop. `workers` at a time, `queue` waiting; the rest is refused.
 
     Work whose client has gone, or whose `seconds` are over, is dropped unless it has been begun; of begun work, the
-    pictures of an upload that have not been decoded, and what the model has not been given yet. What begun work then
+    pictures that have not been fetched or decoded, and what the model has not been given yet. What begun work then
     returns is still its answer: it may have stored something.
     """
 

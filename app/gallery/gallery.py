@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO, Self, TypeVar
 
 import numpy as np
 
+from app.admission.claim import given_up
 from app.errors import OriginalLost
 from app.gallery.intake import CHUNK, Intake, Upload
 from app.gallery.store import Added, Put, Store
@@ -123,7 +125,7 @@ class Gallery:
         originals = self._store.originals
         small = originals.read_thumbnail(record.sha256)
         if small is None:
-            with self._query_slots:
+            with self._query_slot():
                 small = thumbnail(self._decode(self._store.original(record)))
             originals.write_thumbnail(record.sha256, small)
             if self._store.catalog.by_sha256(record.sha256) is None:  # deleted meanwhile, with the thumbnail there was
@@ -263,9 +265,17 @@ class Gallery:
         """As large as the model and the thumbnail need it, and always the same, so that a picture finds itself."""
         return decode(data, max_pixels=self._max_pixels, at_least=max(self.encoder.side_needed, THUMBNAIL_SIDE))
 
+    @contextmanager
+    def _query_slot(self) -> Iterator[None]:
+        """Wait for a slot to decode in. If nobody waits any more when there is one, this raises why."""
+        with self._query_slots:
+            if fault := given_up():
+                raise fault
+            yield
+
     def _row(self, data: bytes) -> Row:
         """A picture to search with, on its way to the model."""
-        with self._query_slots:
+        with self._query_slot():
             return self.encoder.preprocess(self._decode(data))
 
     def _kept(self, image_id: str) -> Vector | bytes:

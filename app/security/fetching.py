@@ -19,6 +19,7 @@ from typing import Any
 import httpcore
 import httpx
 
+from app.admission.claim import given_up
 from app.errors import InvalidRequest, Overloaded, UnfetchableURL
 from app.operations import metrics
 from app.security.addresses import is_public
@@ -67,12 +68,17 @@ class Fetcher:
         self._slots = threading.BoundedSemaphore(AT_A_TIME)
 
     def fetch(self, url: str) -> bytes:
-        """The bytes at an address. Raises InvalidRequest, Overloaded, or UnfetchableURL with a sentence."""
+        """The bytes at an address. Raises InvalidRequest, Overloaded, or UnfetchableURL with a sentence.
+
+        If nobody waits any more, nothing is fetched, and the reason is raised.
+        """
         if not self._allowed:
             raise InvalidRequest(
                 "This service does not fetch pictures by their address. Send the picture itself, or have whoever runs"
                 " the service set PARALLAX_FETCH_URLS=1."
             )
+        if fault := given_up():
+            raise fault
         if not self._slots.acquire(blocking=False):
             metrics.FETCHES.labels("refused").inc()
             raise Overloaded("Too many pictures are being fetched. Try again in a moment.")

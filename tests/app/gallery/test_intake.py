@@ -1,4 +1,4 @@
-"""An upload that nobody waits for any more frees the decoders at once, and its answer says what was stored of it."""
+"""What nobody waits for any more frees the decoders at once, and the answer to an upload says what was stored of it."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from app.admission.door import Door
 from app.errors import Abandoned, TooLate
 from app.gallery import gallery
 from app.gallery.gallery import Gallery, Upload
+from app.inference.queries import Part, SentPicture
 from app.settings import Settings
 from app.startup import Startup
 from model.errors import ParallaxError
@@ -162,3 +163,22 @@ def test_a_picture_that_waited_for_a_decoder_for_too_long_is_not_decoded(
         with pytest.raises(TooLate, match="Time is up"):
             startup.gallery.add(upload)
     assert decoded == []
+
+
+def test_what_waited_for_too_long_to_be_searched_with_or_shown_is_not_decoded(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    startup: Startup = client.app.state.startup  # type: ignore[attr-defined]
+    sha256 = add(client, noise(0), name="mine")["sha256"]
+    startup.gallery._store.originals.remove_thumbnail(sha256)
+    decoded = decoding(monkeypatch, lambda _: None)
+    late = Claim()
+    late.drop(TooLate("Time is up."))
+    with late.in_force():
+        with pytest.raises(TooLate, match="Time is up"):
+            startup.gallery.search([Part(SentPicture(noise(1)))], limit=1)
+        with pytest.raises(TooLate, match="Time is up"):
+            startup.gallery.thumbnail("mine")
+    assert decoded == []
+    startup.gallery.thumbnail("mine")
+    assert decoded == [noise(0)]

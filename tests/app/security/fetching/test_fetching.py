@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from app.errors import InvalidRequest, Overloaded
+from app.admission.claim import Claim
+from app.errors import InvalidRequest, Overloaded, TooLate
 from app.security.fetching import AT_A_TIME, MAX_REDIRECTS, Fetcher
 from tests.app.loopback import Loopback, http, talking
 from tests.app.security.fetching.stranger import PICTURE, STRANGER, fetcher, named, refused
@@ -27,6 +28,14 @@ def test_nothing_is_fetched_unless_that_is_switched_on(picture: Loopback) -> Non
     off = Fetcher(allowed=False, max_bytes=1000)
     with pytest.raises(InvalidRequest, match="Send the picture itself"):
         off.fetch(f"http://{STRANGER}:{picture.port}/")
+    assert picture.heard == []
+
+
+def test_nothing_is_fetched_for_a_request_that_nobody_waits_for(picture: Loopback) -> None:
+    late = Claim()
+    late.drop(TooLate("Time is up."))
+    with late.in_force(), pytest.raises(TooLate, match="Time is up"):
+        fetcher().fetch(f"http://photos.example:{picture.port}/")
     assert picture.heard == []
 
 
