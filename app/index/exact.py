@@ -22,7 +22,7 @@ from faiss import swig_ptr
 from numpy.typing import NDArray
 
 from app.index.lists import Lists
-from app.index.rows import Rows
+from app.index.rows import MappedRows, Rows
 from app.index.selection import Selection
 from app.records.record import Keys, Vector, Vectors
 
@@ -33,7 +33,7 @@ _GROWTH = 0.5
 _GROWTH_IN_FILE = 0.125
 """Where nothing has to be moved for it."""
 _MOST_REMOVED = 0.25
-"""Of all rows; beyond it the rest moves together."""
+"""Of all rows in memory; beyond it the rest moves together."""
 _DEEPEST = 1000
 """Results. Whoever pages on beyond them gets the exact ones."""
 _MOST_SELECTIONS = 8
@@ -127,7 +127,8 @@ class Index:
         if removed and (gone := _places(rows.keys[:count], removed, valid)).size:
             valid = np.ones(count, np.bool_) if valid is None else valid.copy()
             valid[gone] = False
-            if self.lists is None and np.count_nonzero(valid) < (1 - _MOST_REMOVED) * count:
+            stay = self.lists is not None or isinstance(rows, MappedRows)  # until upkeep closes the gaps, in a file
+            if not stay and np.count_nonzero(valid) < (1 - _MOST_REMOVED) * count:
                 rows, count, valid = _moved(rows, count, valid, 0)
                 numbering = object()
         if keys:

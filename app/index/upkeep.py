@@ -1,4 +1,5 @@
-"""Work on the index that no search and no writer waits for: lists are learned, take in what is new, and are measured.
+"""Work on the index that no search and no writer waits for: vectors move into a file; lists are learned, take in what
+is new, and are measured.
 
 It is done on an index as it was at one moment, by a thread of its own, and handed over when it is complete.
 """
@@ -115,14 +116,17 @@ class Upkeep:
 
     def _due(self, index: Index) -> Work | None:
         lists = index.lists
-        _, count, _ = index.rows
+        rows, count, _ = index.rows
         if count < self._no_more_below:
             return None
+        much_removed = count - len(index) > _MOST_REMOVED * count
         if lists is None:
-            worth_trying = index.is_large and len(index) >= self._not_worth_it_below and self._target < 1
-            return self._learned if worth_trying else None
-        removed, unfit = count - len(index), lists.probes > _UNFIT * lists.probes_at_first
-        if removed > _MOST_REMOVED * count or count > _MUCH_MORE * lists.trained_on or unfit:
+            if index.is_large and len(index) >= self._not_worth_it_below and self._target < 1:
+                return self._learned
+            in_file = isinstance(rows, MappedRows)
+            return self._in_file if (much_removed if in_file else index.is_large) else None
+        unfit = lists.probes > _UNFIT * lists.probes_at_first
+        if much_removed or count > _MUCH_MORE * lists.trained_on or unfit:
             return self._learned
         if count - lists.covered > _LARGEST_TAIL:
             return self._taken_in
@@ -140,6 +144,7 @@ class Upkeep:
         return index.with_lists(lists)
 
     def _in_file(self, index: Index) -> Index:
+        """Without what was removed."""
         rows, count, valid = index.rows
         if isinstance(rows, MappedRows) and valid is None:
             return index

@@ -14,6 +14,7 @@ import numpy as np
 
 from app.gallery.store import Added, Candidate, Put, Store
 from app.gallery.verify import Findings, verify
+from app.index.live import TARGET_RECALL
 from app.records.record import Entry, Record, Vector
 from app.storage.folder import DataFolder
 
@@ -47,10 +48,10 @@ def silent(done: int, total: int) -> None:
 
 
 @contextmanager
-def opened_store(path: Path, model: str = MODEL) -> Iterator[Store]:
+def opened_store(path: Path, model: str = MODEL, target_recall: float = TARGET_RECALL) -> Iterator[Store]:
     """A store that can be searched."""
     with DataFolder(path) as folder:
-        store = Store(folder, dim=DIM, fingerprint=model)
+        store = Store(folder, dim=DIM, fingerprint=model, target_recall=target_recall)
         try:
             store.index.open(silent)
             yield store

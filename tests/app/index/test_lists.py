@@ -265,3 +265,10 @@ def test_rows_in_a_file_grow_without_being_moved_and_two_who_go_on_do_not_meet(t
         assert len(index) == 5
     assert len(first) == 4
     assert list(tmp_path.iterdir()) == [], "the file has no name, so that it goes with the process"
+
+
+def test_rows_in_a_file_are_not_moved_into_memory_by_a_writer(tmp_path: Path) -> None:
+    index = Index.of(rows_of(units(1, 40), tmp_path), 40)
+    after = index.changed(list(range(1, 31)))
+    assert after.shares_rows(index)
+    assert {key for key, _ in after.search(units(2, 1)[0], 40)} == set(range(31, 41))

@@ -16,6 +16,7 @@ from app.filters import parse_filter
 from app.gallery.store import Store
 from app.index import exact, upkeep
 from app.index.lists import Lists
+from app.index.rows import MappedRows
 from app.index.timeline import Timeline
 from app.records.record import Condition, Keys
 from app.storage.snapshot import Snapshot
@@ -134,6 +135,25 @@ def test_what_many_removed_leave_is_closed_up(tmp_path: Path) -> None:
         for number in range(3, COUNT, 6):
             store.delete(f"s{number}")
         assert lists_of(store) is None, "few are compared one by one again"
+        assert_right(store)
+    assert_sound(tmp_path)
+
+
+def test_where_every_vector_is_compared_many_lie_in_a_file_all_the_same(tmp_path: Path) -> None:
+    def count_in_file() -> int:
+        store.index.wait_for_upkeep()
+        with store.index.view() as view:
+            rows, count, _ = view.index.rows
+        assert isinstance(rows, MappedRows)
+        return count
+
+    with opened_store(tmp_path, target_recall=1) as store:
+        fill(store, 1, COUNT)
+        assert count_in_file() == COUNT + 1
+        for number in range(1, COUNT // 2):
+            store.delete(f"s{number}")
+            assert count_in_file() <= (COUNT + 1 - number) / (1 - 0.25), "and what is removed leaves it"
+        assert lists_of(store) is None
         assert_right(store)
     assert_sound(tmp_path)
 
