@@ -52,6 +52,12 @@ class Stopped(Exception):
     """The service ends; there is no need for what was being made."""
 
 
+def go_on_unless(stop: threading.Event) -> None:
+    """Raises Stopped if it is set."""
+    if stop.is_set():
+        raise Stopped
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lists:
     """Over the rows from 0 to `covered`. Any number of threads may search."""
@@ -84,10 +90,10 @@ class Lists:
         """How many lists."""
         return int(self.ivf.nlist)
 
-    def extended(self, vectors: Vectors) -> Lists:
-        """Lists that cover some more rows (n, dim) behind those of these."""
+    def extended(self, vectors: Vectors, stop: threading.Event) -> Lists:
+        """Lists that cover some more rows (n, dim) behind those of these. Raises Stopped."""
         ivf = faiss.clone_index(self.ivf)
-        _add(ivf, vectors, threading.Event())
+        _add(ivf, vectors, stop)
         return replace(self, ivf=ivf, list_of=_lists_of_rows(ivf))
 
     def candidates_for(self, limit: int) -> tuple[int, int]:
@@ -162,8 +168,7 @@ def trained(vectors: Vectors, stop: threading.Event) -> Lists:
     some = vectors[np.linspace(0, count - 1, min(count, lists * _OF_EACH_CENTROID)).astype(np.int64)]
     centroids: Any = None
     for _ in range(_ROUNDS):
-        if stop.is_set():
-            raise Stopped
+        go_on_unless(stop)
         means = faiss.Kmeans(dim, lists, niter=1, spherical=True, min_points_per_centroid=1, seed=1)
         means.cp.max_points_per_centroid = _OF_EACH_CENTROID
         means.train(some, init_centroids=centroids)
@@ -195,8 +200,7 @@ def _unfiltered(probes: int) -> Any:
 
 def _add(ivf: Any, vectors: Vectors, stop: threading.Event) -> None:
     for start in range(0, len(vectors), _BATCH):
-        if stop.is_set():
-            raise Stopped
+        go_on_unless(stop)
         ivf.add(np.ascontiguousarray(vectors[start : start + _BATCH]))
 
 

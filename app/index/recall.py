@@ -7,6 +7,7 @@ half of them chooses how far to look; the other half says how good that is.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, replace
 
 import faiss
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.index.exact import Index
-from app.index.lists import Lists
+from app.index.lists import Lists, go_on_unless
 from app.records.record import Vectors
 
 NEAREST = 10
@@ -50,19 +51,19 @@ class _Queries:
         return _Queries(self.vectors[number::2], self.own[number::2], self.least[number::2])
 
 
-def measured(index: Index, lists: Lists, asked: Vectors, target: float) -> Lists | None:
+def measured(index: Index, lists: Lists, asked: Vectors, target: float, stop: threading.Event) -> Lists | None:
     """Lists that look as far as the target recall takes, and say what it is; None if they are not worth it.
 
-    `asked` (n, dim) are queries of the past. This reads every vector once.
+    `asked` (n, dim) are queries of the past. This reads every vector once. Raises Stopped.
     """
     asked = asked[-MOST_ASKED:] if len(asked) >= FEWEST_ASKED else asked[:0]
-    kinds = [_of_collection(index, lists), *([_those(index, asked)] if len(asked) else [])]
+    kinds = [_of_collection(index, lists, stop), *([_those(index, asked, stop)] if len(asked) else [])]
     known = len(asked) <= lists.measured_with  # otherwise it is what is asked that may take more probes
     at_first = lists.probes_at_first if known else 0
     # After a restart nothing is known of what is asked; what it took then is not given up for what pictures take.
     least = lists.seconds(lists.probes, lists.candidates) if len(asked) < lists.measured_with else 0.0
     for steps in (_STEPS, _MORE_STEPS):
-        curves = _curves(index, lists, [kind.half(0) for kind in kinds], steps)
+        curves = _curves(index, lists, [kind.half(0) for kind in kinds], steps, stop)
         for seconds, probes, candidates in _ways(lists, curves, steps, target + (1 - target) / 4):
             if seconds < least:
                 continue
@@ -75,29 +76,30 @@ def measured(index: Index, lists: Lists, asked: Vectors, target: float) -> Lists
                 measured_on=lists.covered,
                 measured_with=max(len(asked), lists.measured_with),
             )
-            recall = min(_recall(index, tuned, kind.half(1)) for kind in kinds)
+            recall = min(_recall(index, tuned, kind.half(1), stop) for kind in kinds)
             if recall >= target:
                 return replace(tuned, recall=recall, probes_at_first=at_first or probes)
             least = _MORE_TIME * seconds
     return None
 
 
-def _of_collection(index: Index, lists: Lists) -> _Queries:
+def _of_collection(index: Index, lists: Lists, stop: threading.Event) -> _Queries:
     rows, _, valid = index.rows
     here = np.arange(lists.covered) if valid is None else np.flatnonzero(valid[: lists.covered])
     own = here[np.linspace(0, len(here) - 1, min(2 * _QUERIES, len(here))).astype(np.int64)]
-    return _compared(index, rows.vectors[own], own)
+    return _compared(index, rows.vectors[own], own, stop)
 
 
-def _those(index: Index, asked: Vectors) -> _Queries:
-    return _compared(index, asked, np.full(len(asked), -1))
+def _those(index: Index, asked: Vectors, stop: threading.Event) -> _Queries:
+    return _compared(index, asked, np.full(len(asked), -1), stop)
 
 
-def _compared(index: Index, queries: Vectors, own: NDArray[np.int64]) -> _Queries:
+def _compared(index: Index, queries: Vectors, own: NDArray[np.int64], stop: threading.Event) -> _Queries:
     """With every vector, in blocks."""
     rows, count, valid = index.rows
     best = np.full((len(queries), NEAREST), -np.inf, np.float32)
     for start in range(0, count, _BATCH):
+        go_on_unless(stop)
         end = min(start + _BATCH, count)
         block = rows.vectors[start:end] if valid is None else rows.vectors[start:end][valid[start:end]]
         if not len(block):
@@ -111,36 +113,39 @@ def _compared(index: Index, queries: Vectors, own: NDArray[np.int64]) -> _Querie
     return _Queries(queries, own, best.min(axis=1))
 
 
-def _found(index: Index, queries: _Queries, candidates: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _found(index: Index, queries: _Queries, candidates: NDArray[np.int64], stop: threading.Event) -> NDArray[np.bool_]:
     """(queries, candidates), which of the candidates are among the nearest."""
     vectors = index.rows[0].vectors
     right = np.zeros(candidates.shape, np.bool_)
     for number, some in enumerate(candidates):
+        go_on_unless(stop)
         there = np.flatnonzero((some >= 0) & (some != queries.own[number]))
         cosines = vectors[some[there]] @ queries.vectors[number]
         right[number, there] = cosines >= queries.least[number] - _EQUAL
     return right
 
 
-def _ranked(index: Index, lists: Lists, queries: _Queries, probes: int, candidates: int) -> NDArray[np.float64]:
+def _ranked(
+    index: Index, lists: Lists, queries: _Queries, probes: int, candidates: int, stop: threading.Event
+) -> NDArray[np.float64]:
     """(candidates,), recall by how many of them are compared."""
     rows = lists.ranked(queries.vectors, candidates, probes, index.bits)
-    right = np.minimum(np.cumsum(_found(index, queries, rows), axis=1), NEAREST)
+    right = np.minimum(np.cumsum(_found(index, queries, rows, stop), axis=1), NEAREST)
     recall: NDArray[np.float64] = right.mean(axis=0) / NEAREST
     return recall
 
 
-def _recall(index: Index, lists: Lists, queries: _Queries) -> float:
-    return float(_ranked(index, lists, queries, lists.probes, lists.candidates)[-1])
+def _recall(index: Index, lists: Lists, queries: _Queries, stop: threading.Event) -> float:
+    return float(_ranked(index, lists, queries, lists.probes, lists.candidates, stop)[-1])
 
 
-def _curves(index: Index, lists: Lists, kinds: list[_Queries], steps: tuple[int, ...]) -> Curves:
+def _curves(index: Index, lists: Lists, kinds: list[_Queries], steps: tuple[int, ...], stop: threading.Event) -> Curves:
     """For every number of probes that may be worth it, the recall of the kind that finds least."""
     curves: Curves = {}
     probes, all_found = 1, False
     while True:
         if not all_found:  # otherwise the queries cannot tell what more probes are good for, which others may need
-            by_rank = np.min([_ranked(index, lists, kind, probes, steps[-1]) for kind in kinds], axis=0)
+            by_rank = np.min([_ranked(index, lists, kind, probes, steps[-1], stop) for kind in kinds], axis=0)
             all_found = by_rank[-1] == 1
         curves[probes] = by_rank[np.array(steps) - 1]
         if probes == lists.count:

@@ -17,7 +17,7 @@ import numpy as np
 
 from app.index.asked import Asked
 from app.index.exact import Index
-from app.index.lists import Lists, Stopped, trained
+from app.index.lists import Lists, Stopped, go_on_unless, trained
 from app.index.recall import FEWEST_ASKED, measured
 from app.index.rows import MappedRows
 from app.operations import metrics
@@ -151,8 +151,7 @@ class Upkeep:
         copied = MappedRows.in_folder(self._folder, len(index) + len(index) // 8, index.dim)
         chosen = np.arange(count) if valid is None else np.flatnonzero(valid)
         for start in range(0, len(chosen), _BATCH):
-            if self._stop.is_set():
-                raise Stopped
+            go_on_unless(self._stop)
             batch = chosen[start : start + _BATCH]
             copied.append(rows.keys[batch], rows.vectors[batch])
         return Index.of(copied, len(chosen))
@@ -161,7 +160,7 @@ class Upkeep:
         """With lists that cover every row; measured again if there are many more of them."""
         assert index.lists is not None
         rows, count, _ = index.rows
-        lists = index.lists.extended(rows.vectors[index.lists.covered : count])
+        lists = index.lists.extended(rows.vectors[index.lists.covered : count], self._stop)
         index = index.with_lists(lists)
         return self._measured_again(index) if lists.covered > _SOME_MORE * lists.measured_on else index
 
@@ -171,7 +170,7 @@ class Upkeep:
         return index.with_lists(self._measured(index, index.lists))
 
     def _measured(self, index: Index, lists: Lists) -> Lists | None:
-        found = measured(index, lists, self._asked.vectors(), self._target)
+        found = measured(index, lists, self._asked.vectors(), self._target, self._stop)
         index.rows[0].release()
         if found is None:
             self._not_worth_it_below = 2 * len(index)

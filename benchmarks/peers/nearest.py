@@ -104,7 +104,7 @@ def parallax(data: Path, store: Path, size: int) -> Search:
             rows.append(np.arange(start, start + len(block)), block)
         everything = Index.of(rows, size)
         learned = trained(rows.vectors, threading.Event())
-        lists = measured(everything, learned, np.empty((0, dim), np.float32), 0.98)
+        lists = measured(everything, learned, np.empty((0, dim), np.float32), 0.98, threading.Event())
         index = everything.with_lists(lists)
         file.publish(file.write(index, stamp))
 

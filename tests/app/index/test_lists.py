@@ -26,6 +26,7 @@ FIRST = 120
 SMALL = 20
 
 NOBODY = np.empty((0, 32), np.float32)
+NEVER = threading.Event()
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -55,7 +56,7 @@ def rows_of(vectors: Vectors, folder: Path | None = None) -> Rows:
 
 def all_lists(vectors: Vectors) -> Lists:
     """That look everywhere, and compare as many as there can be."""
-    lists = trained(vectors, threading.Event())
+    lists = trained(vectors, NEVER)
     return replace(lists, probes=lists.count, candidates=4096, recall=1.0, measured_on=len(vectors), probes_at_first=1)
 
 
@@ -98,7 +99,7 @@ class AgainstBruteForce(RuleBasedStateMachine):
     def take_in(self) -> None:
         lists, (rows, count, _) = self.index.lists, self.index.rows
         assert lists is not None
-        self.index = self.index.with_lists(lists.extended(rows.vectors[lists.covered : count]))
+        self.index = self.index.with_lists(lists.extended(rows.vectors[lists.covered : count], NEVER))
 
     @rule(seed=st.integers(0, 50), limit=st.integers(1, 40), offset=st.integers(0, 40))
     def search(self, seed: int, limit: int, offset: int) -> None:
@@ -145,7 +146,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Index:
     index = Index.of(rows_of(vectors, tmp_path_factory.mktemp("rows")), len(vectors))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recall, "_WORTH", 1e9)  # they are learned for a test, not for their speed
-        lists = measured(index, trained(vectors, threading.Event()), NOBODY, 0.95)
+        lists = measured(index, trained(vectors, NEVER), NOBODY, 0.95, NEVER)
     assert lists is not None
     return index.with_lists(lists)
 
@@ -181,7 +182,7 @@ def test_queries_that_are_asked_count_where_they_lie_elsewhere(large: Index, mon
     monkeypatch.setattr(recall, "_WORTH", 1e9)
     assert large.lists is not None
     asked = units(9, 200, 32)
-    lists = measured(large, large.lists, asked, 0.95)
+    lists = measured(large, large.lists, asked, 0.95, NEVER)
     assert lists is not None
     assert lists.seconds(lists.probes, lists.candidates) > large.lists.seconds(
         large.lists.probes, large.lists.candidates
@@ -192,11 +193,11 @@ def test_queries_that_are_asked_count_where_they_lie_elsewhere(large: Index, mon
 def test_what_queries_took_is_not_forgotten_with_the_queries(large: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recall, "_WORTH", 1e9)
     assert large.lists is not None
-    for_words = measured(large, large.lists, units(9, 200, 32), 0.95)
+    for_words = measured(large, large.lists, units(9, 200, 32), 0.95, NEVER)
     assert for_words is not None
     took, later = for_words.seconds(for_words.probes, for_words.candidates), for_words
     for _ in range(2):  # as the collection grows
-        again = measured(large, later, np.empty((0, 32), np.float32), 0.95)
+        again = measured(large, later, np.empty((0, 32), np.float32), 0.95, NEVER)
         assert again is not None
         assert again.seconds(again.probes, again.candidates) >= took
         later = again
@@ -207,7 +208,7 @@ def test_a_few_queries_that_disagree_do_not_end_in_an_exact_search(large: Index,
     """What was enough for one half of sixteen may be too little for the other; then more is tried, up to everything."""
     monkeypatch.setattr(recall, "_WORTH", 1e9)
     assert large.lists is not None
-    lists = measured(large, large.lists, units(100 + seed, 16, 32), 0.98)
+    lists = measured(large, large.lists, units(100 + seed, 16, 32), 0.98, NEVER)
     assert lists is not None
     assert lists.recall >= 0.98
 
@@ -246,14 +247,33 @@ def test_what_is_no_lists_is_refused() -> None:
 def test_lists_that_look_everywhere_are_not_worth_it() -> None:
     vectors = units(1, 3000, 64)
     index = Index.of(rows_of(vectors), len(vectors))
-    assert measured(index, trained(vectors, threading.Event()), NOBODY, 0.999) is None
+    assert measured(index, trained(vectors, NEVER), NOBODY, 0.999, NEVER) is None
 
 
-def test_learning_ends_when_the_service_does() -> None:
-    stop = threading.Event()
-    stop.set()
-    with pytest.raises(Stopped):
-        trained(units(1, 200), stop)
+class SetLater(threading.Event):
+    """Once somebody has looked so many times."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self._looks = looks
+
+    def is_set(self) -> bool:
+        self._looks -= 1
+        return self._looks < 0
+
+
+def test_learning_and_measuring_end_when_the_service_does(large: Index) -> None:
+    lists = large.lists
+    assert lists is not None
+    for looks in (0, 4):
+        with pytest.raises(Stopped):
+            trained(units(1, 200), SetLater(looks))
+    for looks in (0, 1):
+        with pytest.raises(Stopped):
+            lists.extended(units(1, 100_000, 32), SetLater(looks))
+    for looks in (0, 1, 100, 1000):
+        with pytest.raises(Stopped):
+            measured(large, lists, units(9, 200, 32), 0.95, SetLater(looks))
 
 
 def test_rows_in_a_file_grow_without_being_moved_and_two_who_go_on_do_not_meet(tmp_path: Path) -> None:

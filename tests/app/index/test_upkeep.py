@@ -183,15 +183,20 @@ def test_changes_while_lists_are_learned_are_not_lost(tmp_path: Path, monkeypatc
     assert_sound(tmp_path)
 
 
-def test_a_service_that_ends_does_not_wait_for_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("step", ["trained", "measured"])
+def test_a_service_that_ends_does_not_wait_for_lists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
     began = threading.Event()
 
-    def forever(_: object, stop: threading.Event) -> Lists:
+    def forever(*arguments: object) -> Lists:
+        *_, stop = arguments
+        assert isinstance(stop, threading.Event)
         began.set()
         assert stop.wait(60)
         raise upkeep.Stopped
 
-    monkeypatch.setattr(upkeep, "trained", forever)
+    monkeypatch.setattr(upkeep, step, forever)
     with opened_store(tmp_path) as store:
         fill(store, 1, COUNT)
         assert began.wait(60)
