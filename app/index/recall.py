@@ -57,7 +57,7 @@ def measured(index: Index, lists: Lists, asked: Vectors, target: float, stop: th
     `asked` (n, dim) are queries of the past. This reads every vector once. Raises Stopped.
     """
     asked = asked[-MOST_ASKED:] if len(asked) >= FEWEST_ASKED else asked[:0]
-    kinds = [_of_collection(index, lists, stop), *([_those(index, asked, stop)] if len(asked) else [])]
+    kinds = [_of_collection(index, lists, stop), *([_those(index, lists, asked, stop)] if len(asked) else [])]
     known = len(asked) <= lists.measured_with  # otherwise it is what is asked that may take more probes
     at_first = lists.probes_at_first if known else 0
     # After a restart nothing is known of what is asked; what it took then is not given up for what pictures take.
@@ -87,16 +87,16 @@ def _of_collection(index: Index, lists: Lists, stop: threading.Event) -> _Querie
     rows, _, valid = index.rows
     here = np.arange(lists.covered) if valid is None else np.flatnonzero(valid[: lists.covered])
     own = here[np.linspace(0, len(here) - 1, min(2 * _QUERIES, len(here))).astype(np.int64)]
-    return _compared(index, rows.vectors[own], own, stop)
+    return _compared(index, lists, rows.vectors[own], own, stop)
 
 
-def _those(index: Index, asked: Vectors, stop: threading.Event) -> _Queries:
-    return _compared(index, asked, np.full(len(asked), -1), stop)
+def _those(index: Index, lists: Lists, asked: Vectors, stop: threading.Event) -> _Queries:
+    return _compared(index, lists, asked, np.full(len(asked), -1), stop)
 
 
-def _compared(index: Index, queries: Vectors, own: NDArray[np.int64], stop: threading.Event) -> _Queries:
-    """With every vector, in blocks."""
-    rows, count, valid = index.rows
+def _compared(index: Index, lists: Lists, queries: Vectors, own: NDArray[np.int64], stop: threading.Event) -> _Queries:
+    """With every vector that the lists cover, in blocks. Later ones are no matter of the lists: none is missed."""
+    (rows, _, valid), count = index.rows, lists.covered
     best = np.full((len(queries), NEAREST), -np.inf, np.float32)
     for start in range(0, count, _BATCH):
         go_on_unless(stop)

@@ -203,6 +203,17 @@ def test_what_queries_took_is_not_forgotten_with_the_queries(large: Index, monke
         later = again
 
 
+def test_what_no_list_covers_yet_is_not_held_against_the_lists(large: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every search compares with all of it."""
+    monkeypatch.setattr(recall, "_WORTH", 1e9)
+    grown = large.changed((), list(range(6001, 7001)), clustered(11, 1000, 32))
+    assert grown.lists is not None
+    lists = measured(grown, grown.lists, clustered(12, 100, 32), 0.95, NEVER)
+    assert lists is not None
+    assert lists.recall >= 0.95
+    assert recall_of(grown.with_lists(lists), clustered(13, 100, 32)) >= 0.93
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_a_few_queries_that_disagree_do_not_end_in_an_exact_search(large: Index, seed: int, monkeypatch) -> None:
     """What was enough for one half of sixteen may be too little for the other; then more is tried, up to everything."""
