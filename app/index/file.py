@@ -142,25 +142,29 @@ class IndexFile:
         except OSError as error:
             log.warning("the index that does not fit stays where it is: %s", error)
 
-    def write(self, index: Index, stamp: Stamp) -> Manifest:
-        """Write the vectors of an index beside what is there. Raises OSError."""
+    def write(self, index: Index, stamp: Stamp, kept: Manifest | None = None) -> Manifest:
+        """Write an index beside what is there; its lists alone, if its vectors are those that `kept` speaks of.
+
+        Raises OSError; what is there stays.
+        """
         lists = None
         try:
             self.folder.mkdir(exist_ok=True)
-            count, sha256 = _write(self._unfinished, _parts(index))
+            count, sha256 = _write(self._unfinished, _parts(index)) if kept is None else (kept.count, kept.sha256)
             if index.lists is not None:
                 head = Measures.of(index.lists).model_dump_json().encode()
                 _, lists = _write(self._unfinished_lists, [(1, head), (0, b"\n"), (0, packed(index.lists).data)])
         except BaseException:
-            self.forget()
+            self.discard()
             raise
         return Manifest(stamp=stamp, count=count, sha256=sha256, lists=lists)
 
-    def publish(self, manifest: Manifest) -> None:
+    def publish(self, manifest: Manifest, kept: Manifest | None = None) -> None:
         """Make what was written the index, for good. Raises OSError; there is then none."""
         try:
             self._manifest.unlink(missing_ok=True)
-            self._unfinished.replace(self._vectors)
+            if kept is None:
+                self._unfinished.replace(self._vectors)
             if manifest.lists is None:
                 self._lists.unlink(missing_ok=True)
             else:
@@ -171,11 +175,20 @@ class IndexFile:
             self.forget()
             raise
 
+    def discard(self) -> None:
+        """Remove what was written, and not what is there."""
+        _remove(self._unfinished, self._unfinished_lists)
+
     def forget(self) -> None:
         """Remove the index, before it is out of date: if there is one at a start, it is expected to fit."""
-        for path in (self._manifest, self._vectors, self._lists, self._unfinished, self._unfinished_lists):
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
+        _remove(self._manifest, self._vectors, self._lists)
+        self.discard()
+
+
+def _remove(*paths: Path) -> None:
+    for path in paths:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def _compare(found: Stamp, wanted: Stamp) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from app.errors import IndexUnfit, NotReady, StorageError
 from app.index.asked import Asked
 from app.index.exact import Index, is_large
-from app.index.file import IndexFile, Stamp
+from app.index.file import IndexFile, Manifest, Stamp
 from app.index.recall import MOST_ASKED
 from app.index.rows import MappedRows
 from app.index.selection import Selected
@@ -72,6 +72,8 @@ class LiveIndex:
         self._file_may_fit = True
         self._file_is_latest = True
         """Whether it has the lists that there are."""
+        self._kept: Manifest | None = None
+        """What the file says of its vectors, if it fits and they lie there as they do here."""
         self.not_ready = "Pictures cannot be searched yet: the index is being opened."
         """Why there is no index, as a sentence."""
 
@@ -155,7 +157,7 @@ class LiveIndex:
     def _forget_file(self) -> None:
         if self._file_may_fit:
             self._file.forget()
-            self._file_may_fit = False
+            self._file_may_fit, self._kept = False, None
 
     def forget_file(self) -> None:
         """Let the next `open` make the index from the catalog."""
@@ -180,6 +182,8 @@ class LiveIndex:
                         timeline.prepare(changes, removed, added)
                         timeline.settle(changes)
                 self._timeline = timeline
+                if not self._file_may_fit:  # a writer may have removed it after it was read
+                    self._kept = None
             self._upkeep.wake(timeline.latest)
         finally:
             self._missed = None
@@ -198,7 +202,8 @@ class LiveIndex:
         if loaded is None:
             self._file_may_fit = False
             return None
-        return loaded[1]
+        self._kept, index = loaded
+        return index
 
     def _stamp(self, state: State) -> Stamp:
         return Stamp(model=self._fingerprint, dim=self._dim, changes=state.changes, token=state.token)
@@ -223,21 +228,31 @@ class LiveIndex:
         return index
 
     def save(self) -> None:
-        """Write the index to its file, unless it is there or there is none. What fails is only logged."""
+        """Write what is new of the index to its file, if there is an index. What fails is only logged."""
         if self._timeline is None or (self._file_may_fit and self._file_is_latest):
             return
         try:
             with self.view() as view:
                 state, index = view.records.state, view.index
-            manifest = self._file.write(index, self._stamp(state))
+            kept = None if index.lists is None else self._kept  # after the index: it may be improved at any time
+            manifest = self._file.write(index, self._stamp(state), kept)
             with self._writer, self._catalog.snapshot() as records:
-                if records.state == state:
-                    self._file.publish(manifest)
-                    self._file_may_fit = self._file_is_latest = True
+                if records.state == state and kept in (None, self._kept):
+                    self._publish(manifest, kept, index)
                 else:
-                    self._file.forget()
+                    self._file.discard()
         except (OSError, StorageError) as error:
-            log.warning("the index was not saved, so the next start makes it anew: %s", error)
+            then = "takes the older one" if self._file_may_fit else "makes it anew"
+            log.warning("the index was not saved, so the next start %s: %s", then, error)
+
+    def _publish(self, manifest: Manifest, kept: Manifest | None, index: Index) -> None:
+        self._file_may_fit, self._kept = False, None  # if it fails
+        self._file.publish(manifest, kept)
+        self._file_may_fit = True
+        latest = self._opened().latest
+        self._file_is_latest = latest.lists is index.lists
+        if index.lists is not None and latest.numbers_rows_as(index):  # without lists, the file goes by keys
+            self._kept = manifest
 
     # Improving the index, beside searches and writers
 
@@ -259,9 +274,11 @@ class LiveIndex:
                 for removed, added in improving.changes:
                     after = after.with_change(removed, added)
                 timeline.improve(after)
+                self._kept = None
             elif timeline.latest.numbers_rows_as(before):
                 timeline.improve(timeline.latest.with_lists(after.lists))
-            self._file_is_latest = False
+            if after.lists is not before.lists:
+                self._file_is_latest = False
             self._upkeep.wake(timeline.latest)
 
     def _remember(self, query: Vector) -> None:

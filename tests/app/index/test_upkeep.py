@@ -15,6 +15,7 @@ from app.errors import StorageFull
 from app.filters import parse_filter
 from app.gallery.store import Store
 from app.index import exact, upkeep
+from app.index.file import IndexFile, Manifest
 from app.index.lists import Lists
 from app.index.rows import MappedRows
 from app.index.timeline import Timeline
@@ -32,6 +33,7 @@ def small_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exact, "EXACT_UP_TO", SMALL)
     monkeypatch.setattr(upkeep, "_LARGEST_TAIL", 50)
     monkeypatch.setattr("app.index.recall._WORTH", 1e9)
+    monkeypatch.setattr("app.index.recall._MORE_TIME", 1.0)  # of so few, no choice takes much more than another
 
 
 def fill(store: Store, start: int, count: int) -> None:
@@ -272,6 +274,77 @@ def test_lists_are_there_at_the_next_start_and_are_not_learned_again(
             store.delete(f"s{60 + number}")
             assert_right(store)
     monkeypatch.undo()
+    assert_sound(folder)
+
+
+def test_of_an_index_that_is_only_measured_again_the_vectors_are_not_written_again(folder: Path) -> None:
+    vectors = folder / "index" / "vectors"
+    before = vectors.stat()
+    for asked in (16, 64):
+        with opened_store(folder) as store:
+            for number in range(asked):
+                store.nearest(vector(5000 + number), 1)
+            again = lists_of(store)
+            assert again is not None
+            assert again.measured_with == asked
+        assert (vectors.stat().st_ino, vectors.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+        assert_sound(folder)
+        with opened_store(folder) as store:
+            loaded = lists_of(store)
+            assert loaded is not None
+            assert loaded.measured_with == asked
+            assert_right(store)
+
+
+def test_a_save_that_fails_leaves_the_index_that_was_there(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, opened_store(folder) as store:
+        patch.setattr("app.index.file.packed", full)
+        for number in range(16):
+            store.nearest(vector(5000 + number), 1)
+        assert lists_of(store) is not None
+        store.index.save()
+        assert "so the next start takes the older one: [Errno 28]" in caplog.text
+    assert {path.name for path in (folder / "index").iterdir()} == {"vectors", "lists", "manifest.json"}
+    monkeypatch.setattr(Snapshot, "vectors", None)
+    monkeypatch.setattr(upkeep, "trained", None)
+    with opened_store(folder) as store:
+        assert lists_of(store) is not None
+        assert_right(store)
+
+
+@pytest.mark.parametrize("forgets", [False, True])
+def test_what_is_measured_or_forgotten_while_the_index_is_saved_is_not_taken_for_saved(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, forgets: bool
+) -> None:
+    write = IndexFile.write
+
+    def slowly(*arguments: object) -> Manifest:
+        manifest = write(*arguments)  # type: ignore[arg-type]
+        for number in range(64):
+            store.nearest(vector(5000 + number), 1)
+        lists_of(store)
+        if forgets:
+            store.index.forget_file()
+        return manifest
+
+    with opened_store(folder) as store:
+        for number in range(16):
+            store.nearest(vector(5000 + number), 1)
+        lists_of(store)
+        with monkeypatch.context() as patch:
+            patch.setattr(IndexFile, "write", slowly)
+            store.index.save()
+    with opened_store(folder) as store:
+        loaded = lists_of(store)
+        assert loaded is not None
+        assert loaded.measured_with == 64
+        assert_right(store)
+    assert "put aside" not in caplog.text
     assert_sound(folder)
 
 
