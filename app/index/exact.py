@@ -89,6 +89,7 @@ class Index:
         self._bits = None if valid is None else np.packbits(valid, bitorder="little")
         self.lists = lists
         """Over the first rows; None if every search is exact."""
+        # For the next search; made anew where it is missing.
         self._sample: tuple[int, Vectors] | None = None
         self._tail: NDArray[np.int64] | None = None
         self._selections: list[tuple[Keys, Selection]] = []
@@ -160,6 +161,11 @@ class Index:
     def forget_successor(self) -> None:
         """Let the next change have the room of the last one, which nobody has seen and nobody will."""
         self._rows.used = self._count
+
+    def forget_kept(self) -> None:
+        """Give back what was kept for the next search: there will hardly be one."""
+        self._sample = self._tail = None
+        self._selections = []
 
     def shares_rows(self, other: Index) -> bool:
         """Whether both look at the same memory."""
@@ -244,10 +250,11 @@ class Index:
         covered = self.lists.covered
         if chosen is not None:
             return covered + np.flatnonzero(chosen.mask[covered:])
-        if self._tail is None:
+        tail = self._tail
+        if tail is None:
             tail = np.arange(covered, self._count)
-            self._tail = tail if self._valid is None else tail[self._valid[covered:]]
-        return self._tail
+            self._tail = tail = tail if self._valid is None else tail[self._valid[covered:]]
+        return tail
 
     def _cosines(self, query: Vector, rows: NDArray[np.int64]) -> Vector:
         """With some rows, read where they lie."""
@@ -267,8 +274,9 @@ class Index:
 
     def sample(self, n: int) -> Vectors:
         """`n` of the vectors here (n, dim), or all if there are fewer, evenly spread. Kept for the next time."""
-        if self._sample is not None and self._sample[0] == n:
-            return self._sample[1]
+        sample = self._sample
+        if sample is not None and sample[0] == n:
+            return sample[1]
         if self._length <= n or self._valid is not None:
             rows = np.arange(self._count) if self._valid is None else np.flatnonzero(self._valid)
             if len(rows) > n:

@@ -45,10 +45,17 @@ class Timeline:
         for number, index in list(self._indexes.items()):
             if not index.shares_rows(self.latest):  # rows that are left behind would stay in memory
                 del self._indexes[number]
+            elif number != changes:
+                index.forget_kept()
 
     def improve(self, index: Index) -> None:
-        """Put an index in the place of the latest one: of the same vectors, found in another way."""
+        """Put an index in the place of the latest one: of the same vectors, found in another way.
+
+        No state may be prepared. Those before are over: their rows and lists would stay in memory.
+        """
         self._indexes[self._latest] = index
+        for number in [number for number in self._indexes if number != self._latest]:
+            del self._indexes[number]
 
     def drop(self, changes: int) -> None:
         """That state, prepared, will not be."""

@@ -215,3 +215,28 @@ def test_states_that_are_over_take_no_memory() -> None:
     kept = [timeline.at(state) for state in range(200)]
     assert sum(index is not None for index in kept) <= 8
     assert len({id(index._rows) for index in kept if index is not None}) == 1
+
+
+def test_what_is_kept_for_the_next_search_is_given_back_with_the_next_state() -> None:
+    first = Index(DIM, expected=40).changed((), range(20), np.stack([unit(key) for key in range(20)]))
+    timeline, keys = Timeline(first, 1), np.arange(10)
+    first.find(unit(1), 3, keys)
+    first.sample_scores(unit(1), 5)
+    assert first._selections
+    timeline.prepare(2, [], [(30, unit(30))])
+    timeline.settle(2)
+    assert (first._selections, first._sample, first._tail) == ([], None, None)
+    check(first, {key: unit(key) for key in range(20)}, unit(1), 3, list(range(10)))
+
+
+def test_states_before_an_improvement_are_over() -> None:
+    timeline = Timeline(Index(DIM, expected=40), 0)
+    for state in (1, 2):
+        timeline.prepare(state, [], [(state, unit(state))])
+        timeline.settle(state)
+    better = index_of({1: unit(1), 2: unit(2)})
+    timeline.improve(better)
+    assert [timeline.at(state) for state in range(3)] == [None, None, better]
+    timeline.prepare(3, [], [(3, unit(3))])
+    timeline.settle(3)
+    check(timeline.latest, {1: unit(1), 2: unit(2), 3: unit(3)}, unit(2), 5)
