@@ -52,8 +52,10 @@ class Found:
     """What a search found."""
 
     matches: list[Match]
-    recall_estimate: float | None = None
-    """The share of the nearest pictures that such a search finds; None if it certainly found them."""
+    exact: bool
+    """Whether these are certainly the nearest ones."""
+    recall_estimate: float | None
+    """The share of the ten nearest that such a search finds; None if these are exact, or it was not measured."""
 
 
 class Gallery:
@@ -169,7 +171,7 @@ class Gallery:
             Match(hit.record, hit.score, relevance) for hit, relevance in zip(found.hits, relevances, strict=True)
         ]
         matches = [match for match in matches if min_relevance is None or match.relevance >= min_relevance]
-        return Found(matches, found.recall_estimate)
+        return Found(matches, found.exact, found.recall_estimate)
 
     def classify(self, source: Source, labels: Sequence[str], template: str = "{}") -> list[Verdict]:
         """Which of the labels fits a picture, best first. Raises what `encode` raises."""
@@ -215,7 +217,7 @@ class Gallery:
 
     @property
     def recall_estimate(self) -> float | None:
-        """The share of the nearest pictures that searches find; None if they compare with every vector."""
+        """The share of the ten nearest pictures that searches without a filter find; None if they compare with all."""
         return self._store.index.recall_estimate
 
     def encode_missing(self, report: Callable[[int, int], None], stop: threading.Event) -> None:

@@ -26,8 +26,10 @@ class Hits:
     """What was found."""
 
     hits: list[Hit]
+    exact: bool
+    """Whether these are certainly the nearest ones."""
     recall_estimate: float | None
-    """The share of the nearest that such a search finds; None if it certainly found them."""
+    """The share of the ten nearest that such a search finds; None if these are exact, or it was not measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,9 @@ class View:
         self.remember(vector)
         nearest = found.hits[offset:]
         records = self.records.by_keys([key for key, _ in nearest])
-        recall = None if found.exact or self.index.lists is None else self.index.lists.recall
-        return Hits([Hit(records[key], score) for key, score in nearest], recall)
+        lists = None if found.exact or keys is not None else self.index.lists  # it was measured without a filter
+        recall = None if lists is None else lists.recall
+        return Hits([Hit(records[key], score) for key, score in nearest], found.exact, recall)
 
     def nearest(self, vector: Vector, limit: int, offset: int = 0, keys: Keys | None = None) -> list[Hit]:
         """The hits of `find`."""

@@ -68,7 +68,7 @@ class _Service(Collector):
         )
         yield GaugeMetricFamily(
             "parallax_index_recall_estimate",
-            "Share of the ten nearest vectors that searches find, as it was measured.",
+            "Share of the ten nearest vectors that searches without a filter find, as it was measured.",
             1 if recall is None else recall,
         )
         model = GaugeMetricFamily("parallax_model_info", "The model that is at work.", labels=["name", "fingerprint"])

@@ -62,8 +62,7 @@ async def _answer(door: Door, find: Callable[[], Found]) -> Response:
         found = find()
         results = [Result.of(match) for match in found.matches]
         took_ms = round((time.perf_counter() - began) * 1000, 3)
-        recall = found.recall_estimate
-        return SearchAnswer(results=results, took_ms=took_ms, exact=recall is None, recall_estimate=recall)
+        return SearchAnswer(results=results, took_ms=took_ms, exact=found.exact, recall_estimate=found.recall_estimate)
 
     return await answered(door, answer)
 

@@ -149,6 +149,6 @@ class SearchAnswer(BaseModel):
         None,
         ge=0,
         le=1,
-        description="If they are not: the share of the nearest ones that such a search finds, as it was measured on"
-        " this collection.",
+        description="If they are not: the share of the ten nearest that a search without a filter finds, as it was"
+        " measured on this collection; null for a search with a filter.",
     )

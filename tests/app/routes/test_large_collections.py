@@ -87,6 +87,7 @@ def test_few_matches_of_a_filter_are_compared_one_by_one_and_many_by_lists(large
     assert [result["id"] for result in few["results"]] == [f"p{number}" for number in best]
     many = search(large, 7, filter={"number": {"$gte": 100}}, limit=20)
     assert many["exact"] is False
+    assert many["recall_estimate"] is None, "it was measured without a filter"
     assert len(many["results"]) == 20
     assert all(result["metadata"]["number"] >= 100 for result in many["results"])
 
