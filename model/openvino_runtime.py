@@ -45,13 +45,12 @@ class Tower:
         model = core.read_model(source)
         self.stated: Mapping[str, str] = _stated(model)
         precision = _PRECISIONS[self.stated.get("precision", FLOAT32.name)]
-        # Said here, since the compiler's own way with what a processor lacks is nowhere promised.
-        bfloat16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",  # all threads at one batch
             "NUM_STREAMS": 1,
             "INFERENCE_NUM_THREADS": threads,
-            "INFERENCE_PRECISION_HINT": precision.arithmetic if bfloat16 else FLOAT32.arithmetic,
+            # Said here, since the compiler's own way with what a processor lacks is nowhere promised.
+            "INFERENCE_PRECISION_HINT": precision.arithmetic if computes_in_bfloat16() else FLOAT32.arithmetic,
             "DYNAMIC_QUANTIZATION_GROUP_SIZE": precision.group,
         }
         # What nothing in the graph depends on, such as the mask where a tower reads its padding, is not there.
@@ -64,6 +63,11 @@ class Tower:
         ready = {name: np.ascontiguousarray(array) for name, array in inputs.items() if name in self._inputs}
         with self._turn:
             return np.array(self._request.infer(ready, share_inputs=True, share_outputs=True)["vectors"])
+
+
+def computes_in_bfloat16() -> bool:
+    """Whether this processor does; where it does not, float32 stands in."""
+    return "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 @functools.cache

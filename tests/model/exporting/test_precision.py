@@ -82,6 +82,15 @@ def test_a_model_that_quantises_badly_falls_back_and_says_so(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["runtime_precision"]["image"].startswith(chosen.precision)
 
 
+@pytest.mark.parametrize("precision", [PRECISIONS[0], FLOAT32], ids=lambda precision: precision.name)
+@pytest.mark.parametrize("able", [True, False])
+def test_a_processor_without_bfloat16_says_that_it_has_not_measured_it(tmp_path, monkeypatch, precision, able):
+    monkeypatch.setattr("model.export.computes_in_bfloat16", lambda: able)
+    _, notes = export_onnx(folder(tmp_path), precisions=[precision])
+    told = any("does not compute in bfloat16" in note for note in notes)
+    assert told == (not able and precision is not FLOAT32)
+
+
 def test_pictures_of_ones_own_are_measured_with(tmp_path, capsys):
     made = folder(tmp_path / "model")
     own = tmp_path / "holidays"
