@@ -180,7 +180,8 @@ class Index:
     def find(self, query: Vector, limit: int, keys: Keys | None = None) -> Found:
         """The `limit` nearest to a vector, among `keys` if given.
 
-        Fewer if there are fewer. Of equal ones the oldest comes first, so that pages neither overlap nor leave one out.
+        Fewer if there are fewer. Of equal ones the oldest comes first, so that pages neither overlap nor leave one out
+        where they are exact. Lists name more candidates for deeper pages, of which some may belong on earlier ones.
         Raises ValueError if the vector is of another size.
         """
         query = np.ascontiguousarray(query, np.float32)
