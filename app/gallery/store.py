@@ -17,16 +17,13 @@ import numpy as np
 from app.errors import DataFolderError, IdTaken, NotFound, OriginalLost, StorageError, StorageFault, StorageFull
 from app.index.file import IndexFile
 from app.index.live import TARGET_RECALL, LiveIndex, whole_vectors
-from app.index.view import Hit, View
 from app.operations import metrics
-from app.records.record import Entry, Keys, Record, Vector, Vectors
+from app.records.record import Entry, Record, Vector, Vectors
 from app.storage.catalog import Catalog, Change
 from app.storage.disk import file_errors
 from app.storage.folder import DataFolder
 from app.storage.originals import Originals, Staged
 from app.storage.reserve import Reserve
-
-__all__ = ["Added", "Candidate", "Hit", "Put", "Store", "View"]
 
 _BATCH = 1000
 """Vectors removed in one transaction, so that no writer waits for long."""
@@ -134,14 +131,6 @@ class Store:
         """None if this model has not encoded it."""
         with self.catalog.snapshot() as records:
             return records.vector(record.key, self._fingerprint)
-
-    def nearest(self, vector: Vector, limit: int, offset: int = 0, keys: Keys | None = None) -> list[Hit]:
-        """The pictures nearest to a vector, among `keys` if given, best first, leaving out the first `offset`.
-
-        Raises NotReady. Whoever asks more than this about the same state takes `index.view`.
-        """
-        with self.index.view() as view:
-            return view.nearest(vector, limit, offset, keys)
 
     # Writing: on disk, and seen by every search, when it returns
 

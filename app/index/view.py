@@ -56,7 +56,3 @@ class View:
         lists = None if found.exact or keys is not None else self.index.lists  # it was measured without a filter
         recall = None if lists is None else lists.recall
         return Hits([Hit(records[key], score) for key, score in nearest], found.exact, recall)
-
-    def nearest(self, vector: Vector, limit: int, offset: int = 0, keys: Keys | None = None) -> list[Hit]:
-        """The hits of `find`."""
-        return self.find(vector, limit, offset, keys).hits

@@ -15,6 +15,7 @@ import numpy as np
 from app.gallery.store import Added, Candidate, Put, Store
 from app.gallery.verify import Findings, verify
 from app.index.live import TARGET_RECALL
+from app.index.view import Hit
 from app.records.record import Entry, Record, Vector
 from app.storage.folder import DataFolder
 
@@ -123,6 +124,12 @@ class Write:
         return gallery | {self.id: (self.number, {"number": self.number})}
 
 
+def nearest(store: Store, query: Vector, limit: int) -> list[Hit]:
+    """The pictures nearest to a vector, best first."""
+    with store.index.view() as view:
+        return view.find(query, limit).hits
+
+
 def contents(store: Store) -> Gallery:
     """What the store holds, after a look from every side: list, records, originals and search agree."""
     numbers = {sha256(number): number for number in range(100)}
@@ -133,7 +140,7 @@ def contents(store: Store) -> Gallery:
         for record in records:
             number = numbers[record.sha256]
             assert store.originals.path(record.sha256).read_bytes() == content(number)
-            found = view.nearest(vector(number), len(records))
+            found = view.find(vector(number), len(records)).hits
             assert record.id in [hit.record.id for hit in found if hit.score > 1 - 1e-6]
     return {record.id: (numbers[record.sha256], record.metadata) for record in records}
 

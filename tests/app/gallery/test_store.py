@@ -32,6 +32,7 @@ from tests.app.storing import (
     content,
     contents,
     files,
+    nearest,
     opened_store,
     put,
     sha256,
@@ -133,8 +134,8 @@ def test_a_picture_that_is_replaced_keeps_its_id_its_place_and_its_age(store: St
     assert (outcome.record.sha256, outcome.record.metadata) == (sha256(9), {"new": True})
     with store.catalog.snapshot() as records:
         assert [record.id for record in records.newest(10)] == ["p4", "p3", "p2", "p1", "p0"]
-    assert store.nearest(vector(9), 1)[0].record.id == "p2"
-    assert store.nearest(vector(2), 1)[0].score < 0.999
+    assert nearest(store, vector(9), 1)[0].record.id == "p2"
+    assert nearest(store, vector(2), 1)[0].score < 0.999
     assert not store.originals.path(sha256(2)).exists()
 
 
@@ -153,7 +154,7 @@ def test_a_replaced_picture_has_no_vector_left_by_any_model(tmp_path: Path) -> N
         store.put(candidate(store, 2, "p", model="an0ther"))
     with opened_store(tmp_path) as store:
         assert store.count_without_vector() == 1
-        assert store.nearest(vector(1), 10) == []
+        assert nearest(store, vector(1), 10) == []
 
 
 def test_metadata_are_changed_by_one_at_a_time_so_no_change_is_lost(store: Store) -> None:
@@ -184,23 +185,23 @@ def test_a_view_stays_as_it_is_whatever_is_written_meanwhile(store: Store) -> No
         add(store, 7, "p7")
         store.update_metadata("p2", lambda _: {"changed": True})
         assert view.records.count() == 5
-        hits = view.nearest(vector(0), 10)
+        hits = view.find(vector(0), 10).hits
         assert hits[0].record.id == "p0"
         assert {hit.record.id: hit.record.metadata for hit in hits} == {f"p{n}": {"number": n} for n in range(5)}
-        assert view.nearest(vector(1), 1)[0].record.id == "p1"
-        assert view.nearest(vector(1), 1)[0].score > 0.999
-    assert {hit.record.id for hit in store.nearest(vector(0), 10)} == {"p1", "p2", "p3", "p4", "p7"}
+        assert view.find(vector(1), 1).hits[0].record.id == "p1"
+        assert view.find(vector(1), 1).hits[0].score > 0.999
+    assert {hit.record.id for hit in nearest(store, vector(0), 10)} == {"p1", "p2", "p3", "p4", "p7"}
 
 
 def test_a_search_among_some_finds_as_many_as_there_are(store: Store) -> None:
     with store.index.view() as view:
         odd = view.records.keys(Condition("metadata ->> 'number' IN (?, ?)", (1, 3)))
-        found = view.nearest(vector(0), 2, keys=odd)
+        found = view.find(vector(0), 2, keys=odd).hits
         assert {hit.record.id for hit in found} == {"p1", "p3"}
         best = sorted((float(vector(0) @ vector(n)) for n in (1, 3)), reverse=True)
         assert [hit.score for hit in found] == pytest.approx(best, abs=1e-6)
-        assert view.nearest(vector(0), 1, offset=1, keys=odd)[0].record.id == found[1].record.id
-        assert view.nearest(vector(0), 10, keys=np.array([], np.int64)) == []
+        assert view.find(vector(0), 1, offset=1, keys=odd).hits[0].record.id == found[1].record.id
+        assert view.find(vector(0), 10, keys=np.array([], np.int64)).hits == []
         assert len(view.index.sample_scores(vector(0), 3)) == 3
 
 
@@ -208,12 +209,12 @@ def test_a_catalog_changed_by_another_program_is_followed(store: Store, tmp_path
     with closing(sqlite3.connect(tmp_path / "catalog.sqlite3")) as catalog, catalog:
         catalog.execute("PRAGMA foreign_keys = ON")
         catalog.execute("DELETE FROM images WHERE id = 'p1'")
-    assert [hit.record.id for hit in store.nearest(vector(1), 10)].count("p1") == 0
-    assert len(store.nearest(vector(1), 10)) == 4
+    assert [hit.record.id for hit in nearest(store, vector(1), 10)].count("p1") == 0
+    assert len(nearest(store, vector(1), 10)) == 4
     with closing(sqlite3.connect(tmp_path / "catalog.sqlite3")) as catalog, catalog:
         catalog.execute("DELETE FROM images WHERE id = 'p2'")  # which leaves its vector
     add(store, 8, "p8")  # before any search has seen that
-    assert {hit.record.id for hit in store.nearest(vector(8), 10)} == {"p0", "p3", "p4", "p8"}
+    assert {hit.record.id for hit in nearest(store, vector(8), 10)} == {"p0", "p3", "p4", "p8"}
 
 
 def test_a_question_that_sqlite_does_not_understand_is_no_fault_of_the_disk(store: Store) -> None:
@@ -274,7 +275,7 @@ def test_a_search_that_is_overtaken_again_and_again_is_answered_all_the_same(
 
     monkeypatch.setattr(store.catalog, "snapshot", Overtaken)
     with store.index.view() as view:
-        assert len(view.nearest(vector(1), 10)) == 5
+        assert len(view.find(vector(1), 10).hits) == 5
     assert looked == 4
 
 
@@ -301,7 +302,7 @@ def test_what_is_written_while_the_index_is_made_is_in_it(tmp_path: Path) -> Non
                 put(store, 6, "p2", {"number": 6})
                 Write("add", "p7", 7).to(store)
                 with pytest.raises(NotReady):
-                    store.nearest(vector(1), 1)
+                    nearest(store, vector(1), 1)
 
         store.index.open(write)
         assert contents(store) == held(0, 3, 4, 7) | {"p2": (6, {"number": 6})}
@@ -318,7 +319,7 @@ def test_before_there_is_an_index_everything_but_search_works(tmp_path: Path) ->
         store.delete("p2")
         assert store.get("p1").sha256 == sha256(1)
         with pytest.raises(NotReady, match=r"Only 3 of 5 are done\."):
-            store.nearest(vector(1), 1)
+            nearest(store, vector(1), 1)
         store.index.open(silent)
         assert contents(store) == held(1)
         store.close()
@@ -346,9 +347,9 @@ def test_vectors_of_another_model_go_only_where_there_are_new_ones(tmp_path: Pat
         some = [record for record in records if record.id != "p1"]
         store.set_vectors(some, np.stack([vector(n, "an0ther") for n in (0, 2)]))
         store.drop_other_vectors(threading.Event())
-        assert {hit.record.id for hit in store.nearest(vector(0), 10)} == {"p0", "p2"}
+        assert {hit.record.id for hit in nearest(store, vector(0), 10)} == {"p0", "p2"}
     with opened_store(tmp_path) as store:
-        assert [hit.record.id for hit in store.nearest(vector(0), 10)] == ["p1"]
+        assert [hit.record.id for hit in nearest(store, vector(0), 10)] == ["p1"]
         assert store.count_without_vector() == 2
 
 
@@ -361,7 +362,7 @@ def test_a_vector_made_of_a_picture_that_was_replaced_meanwhile_is_not_taken(tmp
         store.put(candidate(store, 7, "p0", model="an0ther"))
         store.delete("p1")
         store.set_vectors(records, np.stack([vector(n, "an0ther") for n in range(3)]))
-        found = store.nearest(vector(7, "an0ther"), 10)
+        found = nearest(store, vector(7, "an0ther"), 10)
         assert [hit.record.id for hit in found] == ["p0", "p2"]
         assert found[0].score > 0.999
 

@@ -63,7 +63,7 @@ class Reader:
             finished = [writer.finished for writer in writers]
             began = time.perf_counter()
             with store.index.view() as view:
-                hits = view.nearest(self.query, LIMIT, keys=view.records.keys(ODD) if turn % 2 else None)
+                hits = view.find(self.query, LIMIT, keys=view.records.keys(ODD) if turn % 2 else None).hits
             self.seconds.append(time.perf_counter() - began)
             first, second = (
                 writer.states[since : len(writer.states)] for writer, since in zip(writers, finished, strict=True)

@@ -21,7 +21,7 @@ from app.index.rows import MappedRows
 from app.index.timeline import Timeline
 from app.records.record import Condition, Keys
 from app.storage.snapshot import Snapshot
-from tests.app.storing import DIM, MODEL, add, assert_sound, findings, opened_store, vector
+from tests.app.storing import DIM, MODEL, add, assert_sound, findings, nearest, opened_store, vector
 
 COUNT = 400
 SMALL = 100
@@ -81,8 +81,8 @@ def test_a_collection_that_grows_and_changes_is_searched_by_lists_that_follow_it
         assert_right(store)
         store.delete("s60")
         fill(store, 1000, 1)
-        assert store.nearest(vector(1000), 1)[0].record.id == "s1000", "it is found before any list has it"
-        assert "s60" not in [hit.record.id for hit in store.nearest(vector(60), 5)]
+        assert nearest(store, vector(1000), 1)[0].record.id == "s1000", "it is found before any list has it"
+        assert "s60" not in [hit.record.id for hit in nearest(store, vector(60), 5)]
         fill(store, 2000, 60)
         taken_in = lists_of(store)
         assert taken_in is not None
@@ -102,18 +102,18 @@ def test_recall_is_measured_again_once_more_is_known_of_what_is_asked(tmp_path: 
         assert lists is not None
         assert lists.measured_with == 0, "nothing was asked yet"
         for number in range(15):
-            store.nearest(vector(5000 + number), 1)
+            nearest(store, vector(5000 + number), 1)
         assert lists_of(store) is lists, "so few say nothing"
         for _ in range(40):
-            store.nearest(vector(5000), 1)
+            nearest(store, vector(5000), 1)
         assert lists_of(store) is lists, "nor do more pages of one of them"
-        store.nearest(vector(6000), 1)
+        nearest(store, vector(6000), 1)
         again = lists_of(store)
         assert again is not None
         assert (again.measured_with, again.trained_on) == (16, lists.trained_on)
         assert again.probes_at_first == again.probes, "more of them are no fault of the centroids"
         for number in range(20):
-            store.nearest(vector(7000 + number), 1)
+            nearest(store, vector(7000 + number), 1)
         assert lists_of(store) is again, "twice as many say no more"
     assert_sound(tmp_path)
     with opened_store(tmp_path) as store:
@@ -175,12 +175,12 @@ def test_changes_while_lists_are_learned_are_not_lost(tmp_path: Path, monkeypatc
         assert began.wait(60)
         store.delete("s7")
         fill(store, 1000, 30)
-        assert store.nearest(vector(1003), 1)[0].record.id == "s1003"
+        assert nearest(store, vector(1003), 1)[0].record.id == "s1003"
         assert_right(store)
         go_on.set()
         assert lists_of(store) is not None
-        assert store.nearest(vector(1003), 1)[0].record.id == "s1003"
-        assert "s7" not in [hit.record.id for hit in store.nearest(vector(7), 5)]
+        assert nearest(store, vector(1003), 1)[0].record.id == "s1003"
+        assert "s7" not in [hit.record.id for hit in nearest(store, vector(7), 5)]
         assert_right(store)
     assert_sound(tmp_path)
 
@@ -283,7 +283,7 @@ def test_of_an_index_that_is_only_measured_again_the_vectors_are_not_written_aga
     for asked in (16, 64):
         with opened_store(folder) as store:
             for number in range(asked):
-                store.nearest(vector(5000 + number), 1)
+                nearest(store, vector(5000 + number), 1)
             again = lists_of(store)
             assert again is not None
             assert again.measured_with == asked
@@ -305,7 +305,7 @@ def test_a_save_that_fails_leaves_the_index_that_was_there(
     with monkeypatch.context() as patch, opened_store(folder) as store:
         patch.setattr("app.index.file.packed", full)
         for number in range(16):
-            store.nearest(vector(5000 + number), 1)
+            nearest(store, vector(5000 + number), 1)
         assert lists_of(store) is not None
         store.index.save()
         assert "so the next start takes the older one: [Errno 28]" in caplog.text
@@ -326,7 +326,7 @@ def test_what_is_measured_or_forgotten_while_the_index_is_saved_is_not_taken_for
     def slowly(*arguments: object) -> Manifest:
         manifest = write(*arguments)  # type: ignore[arg-type]
         for number in range(64):
-            store.nearest(vector(5000 + number), 1)
+            nearest(store, vector(5000 + number), 1)
         lists_of(store)
         if forgets:
             store.index.forget_file()
@@ -334,7 +334,7 @@ def test_what_is_measured_or_forgotten_while_the_index_is_saved_is_not_taken_for
 
     with opened_store(folder) as store:
         for number in range(16):
-            store.nearest(vector(5000 + number), 1)
+            nearest(store, vector(5000 + number), 1)
         lists_of(store)
         with monkeypatch.context() as patch:
             patch.setattr(IndexFile, "write", slowly)
@@ -388,7 +388,7 @@ def test_a_crash_while_vectors_are_added_leaves_no_index_that_is_out_of_date(fol
         assert list((folder / "index").iterdir()) == []
         crashed = Path(shutil.copytree(folder, folder.with_name("crashed")))
     with opened_store(crashed) as store:
-        assert store.nearest(vector(9010), 1)[0].record.id == "s9010"
+        assert nearest(store, vector(9010), 1)[0].record.id == "s9010"
         assert_right(store)
 
 
@@ -406,10 +406,10 @@ def test_filters_are_asked_of_the_catalog_once_for_each_state(folder: Path, monk
         store.update_metadata("s50", lambda _: {"kind": "rare"})
         for _ in range(3):
             with store.index.view() as view:
-                (hit,) = view.nearest(vector(1), 5, keys=view.keys(condition))
+                (hit,) = view.find(vector(1), 5, keys=view.keys(condition)).hits
                 assert hit.record.id == "s50"
         assert len(asked) == 1
         store.update_metadata("s51", lambda _: {"kind": "rare"})
         with store.index.view() as view:
-            assert len(view.nearest(vector(1), 5, keys=view.keys(condition))) == 2
+            assert len(view.find(vector(1), 5, keys=view.keys(condition)).hits) == 2
         assert len(asked) == 2
