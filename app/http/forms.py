@@ -1,13 +1,18 @@
-"""Forms are read as UTF-8, whatever they call themselves."""
+"""Forms are read as UTF-8, whatever they call themselves, and into memory."""
 
 from __future__ import annotations
 
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers
+from starlette.formparsers import MultiPartParser
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.http.problems import ProblemResponse
 from app.schemas import Problem
+
+# No limit: beyond one, a file in a form goes to the folder of temporary files, whose disk may be full or read-only, and
+# takes a file descriptor. `admission/bodies.py` bounds what all bodies take together.
+MultiPartParser.spool_max_size = 0
 
 
 class FormsInUTF8:

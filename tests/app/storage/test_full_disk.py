@@ -8,6 +8,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -223,6 +224,20 @@ def test_users_are_told_what_is_wrong_with_the_disk(
         assert client.get(f"/v1/images/{image['id']}/thumbnail").status_code == 200
     assert client.get("/v1/images").json()["total"] == 1
     assert add(client, noise(2))
+
+
+def test_a_large_picture_needs_no_disk_but_that_of_the_data_folder(
+    client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    large = noise(1, 1000)
+    assert len(large) > 2_000_000
+    image = add(client, large)
+    assert client.get(f"/v1/images/{image['id']}/content").content == large
+    assert client.put("/v1/images/mine", files={"file": noise(2, 1000)}).status_code == 201
+    found = client.post("/v1/search", files={"file": large}).json()["results"]
+    assert found[0]["id"] == image["id"]
+    assert client.post("/v1/classify", files={"file": large}, data={"labels": ["red", "blue"]}).status_code == 200
 
 
 @contextmanager
