@@ -102,7 +102,8 @@ class Intake:
                     return taken
             elif twin := self._store.catalog.by_sha256(sha256):
                 self._store.restore(sha256, upload.data)
-                return Added(twin, duplicate=True)
+                if not self._store.without_vector_of(sha256):
+                    return Added(twin, duplicate=True)
             return self._prepare(upload, sha256)
         except ParallaxError as error:
             return error

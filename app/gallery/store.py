@@ -135,7 +135,10 @@ class Store:
     # Writing: on disk, and seen by every search, when it returns
 
     def add(self, candidates: Sequence[Candidate]) -> list[Added | IdTaken]:
-        """Add pictures in one transaction. No two of them may have the same id or bytes. Raises StorageError."""
+        """Add pictures in one transaction. No two of them may have the same id or bytes. Raises StorageError.
+
+        A duplicate gives its vector to records of its bytes that have none: their file was lost when it was looked for.
+        """
         with self._writer:
             outcomes = [self._twin(candidate) or candidate for candidate in candidates]
             fresh = [outcome for outcome in outcomes if isinstance(outcome, Candidate)]
@@ -146,7 +149,12 @@ class Store:
         if candidate.named:
             return self.id_taken(candidate.entry.id)
         record = self.catalog.by_sha256(candidate.entry.sha256)
-        return None if record is None else Added(record, duplicate=True)
+        if record is None:
+            return None
+        if bare := self.without_vector_of(record.sha256):
+            with self._change() as change:
+                change.add_vectors(bare, np.stack([candidate.vector] * len(bare)), self._fingerprint)
+        return Added(record, duplicate=True)
 
     def id_taken(self, image_id: str) -> IdTaken | None:
         """The error to raise or report if there is a picture with this id."""
@@ -261,6 +269,11 @@ class Store:
         """Some of them, in the order of their keys, from the first key after one."""
         with self.catalog.snapshot() as records:
             return records.without_vector(self._fingerprint, after, limit)
+
+    def without_vector_of(self, sha256: str) -> list[Record]:
+        """Those of them that are of these bytes."""
+        with self.catalog.snapshot() as records:
+            return records.without_vector_of(sha256, self._fingerprint)
 
     def set_vectors(self, records: Sequence[Record], vectors: Vectors) -> None:
         """Give records that had none a vector (n, dim); those that were replaced or deleted meanwhile are left out."""

@@ -128,6 +128,10 @@ class Snapshot:
         """Some of them, in the order of their keys, from the first key after one."""
         return self._select(f"WHERE key > ? AND {_WITHOUT_VECTOR} ORDER BY key LIMIT ?", (after, fingerprint, limit))
 
+    def without_vector_of(self, sha256: str, fingerprint: str) -> list[Record]:
+        """Those of them that are of these bytes."""
+        return self._select(f"WHERE sha256 = ? AND {_WITHOUT_VECTOR} ORDER BY key", (sha256, fingerprint))
+
     def ids_without_vector(self) -> list[str]:
         """Records that no model has encoded."""
         query = "SELECT id FROM images WHERE key NOT IN (SELECT key FROM vectors) ORDER BY key"

@@ -184,6 +184,21 @@ def test_vectors_of_another_model_are_made_anew_and_never_searched(settings: Set
         assert client.get("/v1/search?q=red").json()["results"][0]["score"] == 1.0
 
 
+def test_a_lost_picture_that_is_uploaded_again_is_found_at_once(settings: Settings) -> None:
+    with opened(settings) as client:
+        add(client, plain("blue"), name="first")
+        sha256 = add(client, plain("blue"), name="second")["sha256"]
+        (settings.data / "originals" / sha256[:2] / sha256).unlink()
+    with opened(settings, ColourEncoder("another")) as client:
+        assert client.get("/v1/search?q=blue").json()["results"] == []
+        for _ in range(2):
+            again = add(client, plain("blue"))
+            assert (again["id"], again["duplicate"]) == ("first", True)
+            found = client.get("/v1/search?q=blue").json()["results"]
+            assert [(result["id"], result["score"]) for result in found] == [("first", 1.0), ("second", 1.0)]
+        assert not list((settings.data / "originals" / "staging").iterdir())
+
+
 def while_starting(settings: Settings, encoder: ColourEncoder, release: threading.Event) -> Iterator[TestClient]:
     """A client of a service that has not finished starting; it goes on when asked for the next one."""
     app = create_app(settings, encoder)
