@@ -14,7 +14,7 @@ def add_url(parser: argparse.ArgumentParser, *, writes: bool) -> None:
     settings = read_settings(allow_open=True)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     default = f"http://{host}:{settings.port}"
-    parser.add_argument("--url", default=default, help=f"address of the service ({default})")
+    parser.add_argument("--url", default=default, help="address of the service (%(default)s)")
     parser.add_argument(
         "--key",
         default=own_key(settings, write=writes),

@@ -10,5 +10,10 @@ from app.settings import read_settings
 
 def add_data(parser: argparse.ArgumentParser) -> None:
     """`--data`; by default the folder that `serve` would take with the same settings."""
-    default = read_settings(allow_open=True).data
-    parser.add_argument("--data", type=Path, default=default, metavar="DIR", help=f"the data folder ({default})")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=read_settings(allow_open=True).data,
+        metavar="DIR",
+        help="the data folder (%(default)s)",
+    )

@@ -268,6 +268,17 @@ def test_help_is_everywhere(command: Command, arguments: list[str]) -> None:
     assert out.startswith("usage: python -m app")
 
 
+@pytest.mark.parametrize("name", ["add", "search", "verify", "reindex", "backup"])
+def test_help_shows_settings_with_any_sign_in_them(
+    command: Command, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("PARALLAX_DATA", "/pictures/100%done")
+    monkeypatch.setenv("PARALLAX_HOST", "fe80::1%eth0")
+    status, out, _ = command(name, "--help")
+    assert status == 0
+    assert ("[fe80::1%eth0]:8000" if name in ("add", "search") else "/pictures/100%done") in out
+
+
 def test_a_port_that_is_taken_is_a_failure(url: str, tmp_path: Path) -> None:
     port = url.rpartition(":")[2]
     command = [sys.executable, "-m", "app", "serve", "--port", port, "--data", tmp_path / "other", "--model", tmp_path]
