@@ -6,6 +6,7 @@ the ways in which IPv6 wraps an IPv4 address (RFC 6890 and its registries).
 
 from __future__ import annotations
 
+import socket
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 _UNICAST = IPv6Network("2000::/3")
@@ -21,6 +22,9 @@ _ELSEWHERE_SPECIAL = [
     ip_network("2001::/23"),  # Teredo, ORCHID and other protocols, RFC 2928
     ip_network("3fff::/20"),  # documentation, RFC 9637
 ]
+
+_NETWORK_BITS = 64
+"""Of an IPv6 address: a network has this many in common (RFC 4291, 2.5.4), and all its machines may be public."""
 
 
 def is_public(address: str) -> bool:
@@ -44,3 +48,25 @@ def _is_public(address: IPv4Address | IPv6Address) -> bool:
             return False
     special = any(address in network for network in _ELSEWHERE_SPECIAL if network.version == address.version)
     return address.is_global and not (special or address.is_multicast or address.is_reserved)
+
+
+def is_nearby(address: str) -> bool:
+    """Whether this is an address of this very machine or, in IPv6, of its network, however public. Sends nothing."""
+    target = ip_address(address)
+    if isinstance(target, IPv6Address) and target.ipv4_mapped is not None:
+        target = target.ipv4_mapped
+    source = _source(target)
+    if isinstance(target, IPv6Address) and isinstance(source, IPv6Address):
+        return int(target) >> _NETWORK_BITS == int(source) >> _NETWORK_BITS
+    return target == source
+
+
+def _source(target: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address | None:
+    """The address of ours that a connection to this one would come from; None if no way leads there."""
+    family = socket.AF_INET if target.version == 4 else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as asking:
+            asking.connect((str(target), 9))  # of UDP, which only looks the way up
+            return ip_address(asking.getsockname()[0])
+    except OSError:
+        return None

@@ -22,7 +22,7 @@ import httpx
 from app.admission.claim import given_up
 from app.errors import InvalidRequest, Overloaded, UnfetchableURL
 from app.operations import metrics
-from app.security.addresses import is_public
+from app.security.addresses import is_nearby, is_public
 
 SECONDS = 4.5
 MAX_REDIRECTS = 3
@@ -157,7 +157,7 @@ class _Network(httpcore.NetworkBackend):
         socket_options: Any = None,
     ) -> httpcore.NetworkStream:
         addresses = self._resolve(host, port)
-        if not all(map(self._may_connect, addresses)):
+        if not all(self._may_connect(address) and not is_nearby(address) for address in addresses):
             raise UnfetchableURL(f"{host} is not a machine on the public internet. Send the picture itself.")
         for number, address in enumerate(addresses, 1):
             try:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.security.addresses import is_public
+from app.security import addresses
+from app.security.addresses import is_nearby, is_public
 
 
 @given(st.ip_addresses())
@@ -27,3 +30,29 @@ def test_wrapping_an_address_in_ipv6_changes_nothing(address: Any) -> None:
 def test_public_addresses_are_public() -> None:
     assert is_public("8.8.8.8")
     assert is_public("2606:4700:4700::1111")
+
+
+@pytest.mark.parametrize(
+    ("source", "address", "nearby"),
+    [
+        ("203.0.113.5", "203.0.113.5", True),
+        ("203.0.113.5", "::ffff:203.0.113.5", True),
+        ("203.0.113.5", "203.0.113.6", False),
+        ("203.0.113.5", "::ffff:203.0.113.6", False),
+        ("2a01:4f8:1:2::5", "2a01:4f8:1:2::5", True),
+        ("2a01:4f8:1:2::5", "2a01:4f8:1:2:ffff::1", True),
+        ("2a01:4f8:1:2::5", "2a01:4f8:1:3::5", False),
+        (None, "2a01:4f8:1:2::5", False),
+    ],
+)
+def test_this_machine_and_its_ipv6_network_are_nearby_however_public(
+    monkeypatch: pytest.MonkeyPatch, source: str | None, address: str, nearby: bool
+) -> None:
+    monkeypatch.setattr(addresses, "_source", lambda _: source and ip_address(source))
+    assert is_nearby(address) is nearby
+
+
+def test_the_system_knows_which_addresses_are_its_own() -> None:
+    assert is_nearby("127.0.0.1")
+    assert is_nearby("::ffff:127.0.0.1")
+    assert not is_nearby("127.0.0.2")  # which it would speak to from 127.0.0.1

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import UnfetchableURL
-from app.security.fetching import resolve
+from app.security.fetching import Fetcher, resolve
 from tests.app.loopback import Loopback, http, saying, talking
-from tests.app.security.fetching.stranger import STRANGER, fetcher, named, refused
+from tests.app.security.fetching.stranger import STRANGER, TLS, fetcher, named, refused
 
 # Every way to say 127.0.0.1 that some program reads as such, and the rest of what is not the public internet.
 LOOPBACK = [
@@ -100,6 +100,11 @@ def test_a_name_with_one_address_inside_is_refused_whatever_the_others_are(insid
     for addresses in ([STRANGER, "127.0.0.1"], ["127.0.0.1", STRANGER]):
         refused(fetcher(resolver=named(evil=addresses)), f"http://evil.example:{picture.port}/")
     assert picture.heard == []
+
+
+def test_a_public_address_of_this_very_machine_is_refused(inside: Loopback) -> None:
+    fetch = Fetcher(allowed=True, max_bytes=1000, may_connect={"127.0.0.1"}.__contains__, ssl_context=TLS)
+    assert "not a machine on the public internet" in refused(fetch, f"http://127.0.0.1:{inside.port}/")
 
 
 def test_a_name_that_changes_its_address_gains_nothing(inside: Loopback) -> None:
