@@ -47,6 +47,7 @@ class Originals:
         with file_errors():
             self._staging.mkdir(parents=True, exist_ok=True)
             sync_folder(self._originals.parent)
+            sync_folder(self._originals)
             left = [path for path in self._staging.iterdir() if not _SHA256.fullmatch(path.name)]
         for path in left:
             _unlink(path)
@@ -83,12 +84,20 @@ class Originals:
                 self.doubt([original.sha256])
                 path = self.path(original.sha256)
                 if not path.parent.exists():
-                    path.parent.mkdir()
-                    folders.add(path.parent.parent)
+                    self._make(path.parent)
                 original.path.replace(path)
                 folders.add(path.parent)
             for folder in folders:
                 sync_folder(folder)
+
+    def _make(self, folder: Path) -> None:
+        """Make a folder whose name is on disk when this returns: whoever finds it there relies on that."""
+        folder.mkdir()
+        try:
+            sync_folder(self._originals)
+        except BaseException:
+            folder.rmdir()
+            raise
 
     def doubt(self, hashes: Iterable[str]) -> None:
         """Mark originals that are about to lose their last record, or that may have none."""

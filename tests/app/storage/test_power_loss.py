@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,9 +12,10 @@ from unittest import mock
 
 import pytest
 
+from app.errors import StorageFault
 from app.gallery.store import Store
 from app.storage.folder import DataFolder
-from tests.app.storing import add, content, opened_store, put, sha256
+from tests.app.storing import add, candidate, content, opened_store, put, sha256
 
 Step = tuple[str, str]
 """What was done, and to which file or folder."""
@@ -61,8 +63,31 @@ def test_an_original_and_its_name_are_on_disk_before_the_row_that_needs_them(
         committed = steps.index(("catalog", "COMMIT"))
         assert staged < named, "the bytes before the name"
         assert named < steps.index(("synced", str(place))) < committed, "the name before the row"
-        assert folder_named < steps.index(("synced", str(place.parent))) < committed, "the new folder before the row"
+        assert folder_named < steps.index(("synced", str(place.parent))) < named, "the new folder before what is in it"
         assert store.original(store.get("p")) == content(7)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the names of open files are read from /proc")
+@pytest.mark.parametrize("failing", ["fsync", "replace"])
+def test_a_folder_of_a_write_that_failed_has_its_name_on_disk_before_the_next_row(tmp_path: Path, failing: str) -> None:
+    path = tmp_path / "data"
+    place = path / "originals" / sha256(7)[:2]
+    with opened_store(path) as store, watched(store) as steps:
+        one = candidate(store, 7, "p")
+        with mock.patch(f"os.{failing}", side_effect=OSError(errno.EIO, "it broke")), pytest.raises(StorageFault):
+            store.put(one)
+        put(store, 7, "p")
+        last = max(at for at, step in enumerate(steps) if step == ("named", str(place)))
+        synced = [at for at, step in enumerate(steps) if step == ("synced", str(place.parent)) and at > last]
+        committed = max(at for at, step in enumerate(steps) if step == ("catalog", "COMMIT"))
+        assert synced
+        assert synced[0] < committed
+
+
+def test_a_new_folder_of_originals_is_on_disk_with_what_is_in_it(tmp_path: Path) -> None:
+    synced: list[Path] = []
+    with mock.patch("app.storage.originals.sync_folder", synced.append), opened_store(tmp_path / "data"):
+        assert set(synced) == {tmp_path / "data", tmp_path / "data" / "originals"}
 
 
 def test_the_catalog_waits_for_the_disk_at_every_commit(tmp_path: Path) -> None:
