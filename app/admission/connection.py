@@ -23,13 +23,13 @@ _MOST = 4096
 
 
 def most_connections() -> int:
-    """As many as leave half of the file descriptors for pictures, the catalog and the model."""
+    """As many as leave a third of the file descriptors for everything else when each of them is being sent a file."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 2 * _MOST if hard == resource.RLIM_INFINITY else min(2 * _MOST, hard)
+    wanted = 3 * _MOST if hard == resource.RLIM_INFINITY else min(3 * _MOST, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         soft = wanted
-    return _MOST if soft == resource.RLIM_INFINITY else min(_MOST, soft // 2)
+    return _MOST if soft == resource.RLIM_INFINITY else min(_MOST, soft // 3)
 
 
 class Connection(H11Protocol):

@@ -48,8 +48,13 @@ class OpenedFile(File):
         self._file = file
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_from_one(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                self._file.close()  # by now it is open a second time; a slow client would hold both
+            await send(message)
+
         with self._file:
-            await super().__call__(scope, receive, send)
+            await super().__call__(scope, receive, send_from_one)
 
 
 def without_range(scope: Scope) -> Scope:

@@ -207,6 +207,6 @@ def test_connections_leave_file_descriptors_for_everything_else() -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         most = most_connections()
-        assert 0 < most <= resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
+        assert 0 < most <= resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 3  # a connection, a file, and as many more
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)

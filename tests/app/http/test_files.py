@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+from pathlib import Path
+
 import pytest
 from starlette.testclient import TestClient
+from starlette.types import Message
 
+from app.http.files import OpenedFile
 from tests.app.pictures import plain
 from tests.app.running import add
 
@@ -71,3 +77,28 @@ def test_the_head_of_a_file_has_no_parts(client: TestClient, url: str) -> None:
     """RFC 9110, 14.2: ranges are for GET."""
     for asked in ("bytes=2-5", "bytes=99999999-", "nonsense"):
         assert client.head(url, headers={"Range": asked}).status_code == 200
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are counted in /proc")
+@pytest.mark.parametrize("asked", [[], [(b"range", b"bytes=1-")], [(b"range", b"bytes=1-9,20-")], [(b"range", b"no")]])
+def test_a_picture_on_its_way_holds_one_file_descriptor(tmp_path: Path, asked: list[tuple[bytes, bytes]]) -> None:
+    path = tmp_path / "picture"
+    path.write_bytes(bytes(200_000))
+    held: list[int] = []
+
+    def count() -> int:
+        return sum(os.path.realpath(each) == str(path) for each in Path("/proc/self/fd").iterdir())
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            held.append(count())
+
+    answer = OpenedFile(path.open("rb"), {}, "image/png")
+    asyncio.run(answer({"type": "http", "method": "GET", "headers": asked}, receive, send))
+    assert len(held) > 3
+    assert set(held) == {1}
+    assert count() == 0
