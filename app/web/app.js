@@ -159,6 +159,7 @@ function fail(problem, { keep, again }) {
   $("#retry").hidden = !again || hopeless;
   $("#retry").onclick = again;
   $("#problem").hidden = false;
+  if (keep) $("#problem").scrollIntoView({ block: "nearest" }); // what is kept may be long, and this is above it
 }
 
 async function showDetail({ view }) {

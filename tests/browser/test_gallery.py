@@ -22,6 +22,16 @@ def test_the_gallery_is_shown_newest_first_to_its_end(visit: Visit, gallery: Ser
     assert shown == ["evil", "black", "yellow", "blue", "green", "red", *(f"noise-{i}" for i in reversed(range(NOISE)))]
 
 
+def test_more_that_does_not_come_is_said_where_one_looks(visit: Visit, gallery: Service, watch: Watch) -> None:
+    watch.expected = "ERR_FAILED"
+    page = visit(gallery)
+    expect(page.locator(".tile")).to_have_count(48)
+    page.route("**/v1/images?*", lambda route: route.abort())
+    page.get_by_role("button", name="Show more").click()
+    expect(page.get_by_role("alert").get_by_text("No answer from the service")).to_be_in_viewport(ratio=1)
+    expect(page.locator(".tile")).to_have_count(48)
+
+
 def test_results_go_on_to_the_end(visit: Visit, gallery: Service) -> None:
     page = visit(gallery, "/?q=red")
     page.get_by_role("button", name="Show more").click()
