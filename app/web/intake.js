@@ -47,7 +47,9 @@ export function connect({ search, add }) {
   dropping(search, add);
   addEventListener("paste", (event) => {
     const file = [...(event.clipboardData?.files ?? [])].find(({ type }) => type.startsWith("image/"));
-    if (!file) return;
+    // Office programs put a picture of the text they copy beside it: where text is written, the text is meant.
+    const text = event.target.closest?.("input, textarea") && event.clipboardData.types.includes("text/plain");
+    if (!file || text) return;
     event.preventDefault();
     search(file);
   });

@@ -31,12 +31,18 @@ def drag(page: Page, files: Sequence[FilePayload], onto: str = "body", *, let_go
         page.dispatch_event(onto, "drop", {"dataTransfer": transfer})
 
 
-def paste(page: Page, files: Sequence[FilePayload]) -> None:
-    page.evaluate(
-        f"files => document.activeElement.dispatchEvent(new ClipboardEvent('paste',"
-        f" {{ clipboardData: ({_TRANSFER})(files), bubbles: true, cancelable: true }}))",
-        _portable(files),
+def paste(page: Page, files: Sequence[FilePayload], text: str = "") -> bool:
+    """Paste where the page has its focus; whether the browser is left to do what it does with the text."""
+    left: bool = page.evaluate(
+        f"""([files, text]) => {{
+            const clipboardData = ({_TRANSFER})(files);
+            if (text) clipboardData.setData("text/plain", text);
+            const event = new ClipboardEvent("paste", {{ clipboardData, bubbles: true, cancelable: true }});
+            return document.activeElement.dispatchEvent(event);
+        }}""",
+        [_portable(files), text],
     )
+    return left
 
 
 def choose(page: Page, button: str, files: Sequence[FilePayload]) -> None:

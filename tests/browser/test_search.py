@@ -145,6 +145,20 @@ def test_pasted_text_stays_text(visit: Visit, gallery: Service) -> None:
     expect_first(page, "a green wall")
 
 
+def test_text_with_a_picture_of_it_is_pasted_as_text_where_text_is_written(visit: Visit, gallery: Service) -> None:
+    """As office programs copy it."""
+    page = visit(gallery)
+    expect(page.locator(".tile")).to_have_count(48)
+    cells = picture_file(plain("white"), "cells.png")
+    box(page).focus()
+    assert paste(page, [cells], "green")
+    expect(page.locator("#chip")).to_be_hidden()
+    box(page).blur()
+    assert not paste(page, [cells], "green")
+    expect(page.locator("#chip")).to_contain_text("cells.png")
+    expect(page.get_by_role("heading", name="More like your picture")).to_be_visible()
+
+
 def test_more_like_this(visit: Visit, gallery: Service) -> None:
     page = visit(gallery, "/?q=red")
     page.locator(".tile", has_text="a red wall").get_by_title("More like this").click()
