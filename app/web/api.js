@@ -69,7 +69,11 @@ export function newest({ limit, cursor }, signal) {
 export const record = (id, signal) => request(`v1/images/${encodeURIComponent(id)}`, { signal });
 
 // Browsers keep pictures for good; the version makes the address of other bytes another one.
-const address = (item, part) => `v1/images/${encodeURIComponent(item.id)}/${part}?v=${item.sha256.slice(0, 12)}`;
+const address = (item, part) => `v1/images/${encodeURIComponent(item.id)}/${part}?v=${version(item)}`;
+
+// Which bytes a record or a result is of.
+export const version = (item) =>
+  item.sha256?.slice(0, 12) ?? new URL(item.thumbnail_url, location.href).searchParams.get("v");
 
 export const thumbnail = (item) => item.thumbnail_url ?? address(item, "thumbnail");
 

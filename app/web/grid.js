@@ -1,6 +1,6 @@
 // The grid of pictures. Data reaches the page as text and attributes only, never as markup.
 
-import { thumbnail } from "./api.js";
+import { thumbnail, version } from "./api.js";
 import { draw } from "./key.js";
 
 const grid = document.querySelector("#grid");
@@ -15,12 +15,16 @@ export function nameOf(item) {
 
 export const likeAddress = (item) => `?${new URLSearchParams({ like: item.id })}`;
 
+// What a tile shows of a picture, and which: one that was replaced or renamed needs another.
+const lookOf = (item) => JSON.stringify([item.id, version(item), nameOf(item)]);
+
 function tile(item) {
   const node = template.cloneNode(true);
   const [picture, open] = node.querySelectorAll("a");
   const image = node.querySelector("img");
   const name = nameOf(item);
   node.dataset.id = item.id;
+  node.dataset.look = lookOf(item);
   node.classList.toggle("small", Math.max(item.width, item.height) <= SMALL);
   picture.href = likeAddress(item);
   open.href = `?${new URLSearchParams({ view: item.id })}`;
@@ -36,10 +40,11 @@ function tile(item) {
 
 // Shows `items`; a picture that is on the page already keeps its node, so that typing on does not flicker.
 export function show(items) {
-  const present = new Map([...grid.children].map((node) => [node.dataset.id, node]));
+  const present = new Map([...grid.children].map((node) => [node.dataset.look, node]));
   const nodes = items.map((item) => {
-    const node = present.get(item.id) ?? tile(item);
-    present.delete(item.id);
+    const look = lookOf(item);
+    const node = present.get(look) ?? tile(item);
+    present.delete(look);
     const score = node.querySelector(".score");
     score.textContent = item.relevance === undefined ? "" : percent.format(item.relevance);
     score.title = item.score === undefined ? "" : `Relevance; the cosine of query and picture is ${item.score.toFixed(3)}`;

@@ -145,6 +145,31 @@ def test_pictures_dropped_on_the_gallery_are_added_and_found(visit: Visit, empty
     expect(page).to_have_url(re.compile(r"\?q=green$"))
 
 
+def test_a_picture_that_was_replaced_or_renamed_is_shown_as_it_is_now(visit: Visit, empty: Service) -> None:
+    for name in ("replaced", "renamed", "same"):
+        empty.add(noise(len(name)), name, label=name)
+    page = visit(empty)
+    tiles = page.locator(".tile")
+    expect(tiles).to_have_count(3)
+    page.evaluate("document.querySelectorAll('.tile').forEach((tile) => (tile.seen = true))")
+    empty.client.put("/v1/images/replaced", files={"file": noise(1)}, data={"metadata": '{"label": "replaced"}'})
+    empty.client.patch("/v1/images/renamed", json={"label": "another name"})
+    choose(page, "Add pictures", [picture_file(noise(2), "new.png")])
+    expect(tiles).to_have_count(4)
+    assert tiles.evaluate_all("all => all.map((tile) => [tile.dataset.id, Boolean(tile.seen)])")[1:] == [
+        ["same", True],
+        ["renamed", False],
+        ["replaced", False],
+    ]
+    expect(tiles.nth(2)).to_contain_text("another name")
+    sha256 = empty.client.get("/v1/images/replaced").json()["sha256"]
+    expect(tiles.nth(3).get_by_role("img")).to_have_attribute("src", re.compile(rf"\?v={sha256[:12]}$"))
+    tiles.locator("img").evaluate_all("all => Promise.all(all.map((image) => image.decode()))")
+    page.get_by_role("searchbox").fill("red")
+    expect(page.get_by_role("heading", name="Nearest to “red”")).to_be_visible()
+    assert page.locator(".tile[data-id=same]").evaluate("tile => tile.seen")  # a result, and no record
+
+
 def test_a_busy_service_is_given_time(visit: Visit, empty: Service, watch: Watch) -> None:
     watch.expected = "status of 429"
     page = visit(empty)
