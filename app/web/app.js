@@ -144,6 +144,11 @@ function lock(problem) {
   $("#key").focus();
 }
 
+// Where a screen reader listens, the same words written once more are read once more.
+function say(id, words) {
+  if ($(id).textContent !== words) $(id).textContent = words;
+}
+
 function fail(problem, { keep, again }) {
   const locked = problem.status === 401;
   if (!keep || locked) {
@@ -151,10 +156,12 @@ function fail(problem, { keep, again }) {
     grid.show([]);
     for (const id of ["#intro", "#empty", "#summary", "#more"]) $(id).hidden = true;
   }
-  $("#problem").hidden = true;
-  if (locked) return lock(problem);
-  $("#problem h2").textContent = problem.title ?? "That did not work";
-  $("#problem p").textContent = problem.message;
+  if (locked) {
+    $("#problem").hidden = true;
+    return lock(problem);
+  }
+  say("#problem h2", problem.title ?? "That did not work");
+  say("#problem p", problem.message);
   const hopeless = problem.status >= 400 && problem.status < 500 && problem.status !== 429; // would fail the same way
   $("#retry").hidden = !again || hopeless;
   $("#retry").onclick = again;
@@ -215,14 +222,14 @@ async function start() {
   while (!now.ready) {
     try {
       now = await api.readiness();
-      $("#problem").hidden = true;
       if (now.status === "failed") throw new api.Problem(503, "The service cannot start", now.detail);
+      $("#problem").hidden = true;
     } catch (problem) {
       fail(problem, {}); // and it is asked again in a moment
     }
     const { done = 0, total: all = 0 } = now.demo ?? {};
     $("#starting").hidden = now.status !== "starting" || !$("#problem").hidden;
-    $("#starting-text").textContent = `${now.detail ?? ""} ${all ? `${number(done)} of ${number(all)}` : ""}`;
+    say("#starting-text", `${now.detail ?? ""} ${all ? `${number(done)} of ${number(all)}` : ""}`);
     if (all) Object.assign($("#starting-bar"), { max: all, value: done });
     $("#examples").hidden = $("#credits").hidden = now.ready && !all;
     if (!now.ready) await new Promise((resolve) => setTimeout(resolve, 1000));

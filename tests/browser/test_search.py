@@ -264,6 +264,35 @@ def test_a_lost_service_is_reported_and_can_be_tried_again(visit: Visit, gallery
     expect(page.get_by_role("alert")).to_be_hidden()
 
 
+@pytest.mark.parametrize("status", ["lost", "failed", "starting"])
+def test_what_stays_the_same_is_said_once(visit: Visit, gallery: Service, watch: Watch, status: str) -> None:
+    """A screen reader reads whatever is written into an alert or a status, and the page asks every second."""
+    watch.expected = "ERR_FAILED|status of 503"
+    asked = 0
+
+    def answer(route: Route) -> None:
+        nonlocal asked
+        asked += 1
+        if status == "lost":
+            return route.abort()
+        return route.fulfill(status=503, json={"status": status, "detail": "The disk is full.", "images": 0})
+
+    page = visit(gallery, prepare=lambda page: page.route("**/readyz", answer))
+    said = page.get_by_role("status" if status == "starting" else "alert").filter(visible=True)
+    expect(said).to_contain_text("No answer from the service" if status == "lost" else "The disk is full.")
+    watching = """said => {
+        window.changes = 0;
+        const observed = () => new MutationObserver((all) => (window.changes += all.length));
+        observed().observe(said, { childList: true, characterData: true, subtree: true });
+        for (const each of [said, said.parentElement]) observed().observe(each, { attributeFilter: ["hidden"] });
+    }"""
+    said.evaluate(watching)
+    before = asked
+    while asked < before + 3:
+        page.wait_for_event("request", lambda request: request.url.endswith("/readyz"))
+    assert page.evaluate("window.changes") == 0
+
+
 def test_a_starting_service_shows_its_progress_and_then_answers(visit: Visit, gallery: Service, watch: Watch) -> None:
     watch.expected = "status of 503"
     ready = False
