@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from pathlib import Path
 
 _UNICAST = IPv6Network("2000::/3")
 _WRAPPING = {
@@ -22,6 +23,8 @@ _ELSEWHERE_SPECIAL = [
     ip_network("2001::/23"),  # Teredo, ORCHID and other protocols, RFC 2928
     ip_network("3fff::/20"),  # documentation, RFC 9637
 ]
+
+_NONLOCAL_BIND = Path("/proc/sys/net/ipv4/ip_nonlocal_bind")
 
 _NETWORK_BITS = 64
 """Of an IPv6 address: a network has this many in common (RFC 4291, 2.5.4), and all its machines may be public."""
@@ -58,7 +61,20 @@ def is_nearby(address: str) -> bool:
     source = _source(target)
     if isinstance(target, IPv6Address) and isinstance(source, IPv6Address):
         return int(target) >> _NETWORK_BITS == int(source) >> _NETWORK_BITS
-    return target == source
+    return target == source or (not target.is_loopback and _is_own(target))
+
+
+def _is_own(target: IPv4Address | IPv6Address) -> bool:
+    """Whether a socket of this machine may take this address: a second one of a card is spoken to from its first."""
+    family = socket.AF_INET if target.version == 4 else socket.AF_INET6
+    try:
+        if _NONLOCAL_BIND.read_text("ascii").strip() == "1":  # then it may take any
+            return False
+        with socket.socket(family, socket.SOCK_DGRAM) as taking:
+            taking.bind((str(target), 0))
+    except OSError:
+        return False
+    return True
 
 
 def _source(target: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address | None:
