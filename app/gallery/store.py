@@ -143,18 +143,23 @@ class Store:
             outcomes = [self._twin(candidate) or candidate for candidate in candidates]
             fresh = [outcome for outcome in outcomes if isinstance(outcome, Candidate)]
             records = iter(self._insert(fresh) if fresh else ())
+            twins = zip(candidates, outcomes, strict=True)
+            self._revive([candidate for candidate, outcome in twins if isinstance(outcome, Added)])
         return [Added(next(records)) if isinstance(outcome, Candidate) else outcome for outcome in outcomes]
 
     def _twin(self, candidate: Candidate) -> Added | IdTaken | None:
         if candidate.named:
             return self.id_taken(candidate.entry.id)
         record = self.catalog.by_sha256(candidate.entry.sha256)
-        if record is None:
-            return None
-        if bare := self.without_vector_of(record.sha256):
+        return None if record is None else Added(record, duplicate=True)
+
+    def _revive(self, candidates: Sequence[Candidate]) -> None:
+        """Give the vectors of these to records of their bytes that have none."""
+        bare = [(record, one.vector) for one in candidates for record in self.without_vector_of(one.entry.sha256)]
+        if bare:
             with self._change() as change:
-                change.add_vectors(bare, np.stack([candidate.vector] * len(bare)), self._fingerprint)
-        return Added(record, duplicate=True)
+                records, vectors = [record for record, _ in bare], np.stack([vector for _, vector in bare])
+                change.add_vectors(records, vectors, self._fingerprint)
 
     def id_taken(self, image_id: str) -> IdTaken | None:
         """The error to raise or report if there is a picture with this id."""

@@ -45,7 +45,7 @@ class Timeline:
         for number, index in list(self._indexes.items()):
             if not index.shares_rows(self.latest):  # rows that are left behind would stay in memory
                 del self._indexes[number]
-            elif number != changes:
+            elif index is not self.latest:  # which a change without vectors goes on with
                 index.forget_kept()
 
     def improve(self, index: Index) -> None:

@@ -222,9 +222,11 @@ def test_what_is_kept_for_the_next_search_is_given_back_with_the_next_state() ->
     timeline, keys = Timeline(first, 1), np.arange(10)
     first.find(unit(1), 3, keys)
     first.sample_scores(unit(1), 5)
-    assert first._selections
-    timeline.prepare(2, [], [(30, unit(30))])
+    timeline.prepare(2, [], [])
     timeline.settle(2)
+    assert first._selections, "a change of metadata alone goes on with the same index"
+    timeline.prepare(3, [], [(30, unit(30))])
+    timeline.settle(3)
     assert (first._selections, first._sample, first._tail) == ([], None, None)
     check(first, {key: unit(key) for key in range(20)}, unit(1), 3, list(range(10)))
 
