@@ -27,6 +27,8 @@ ONNX_IMAGE = "onnx/image.onnx"
 ONNX_TEXT = "onnx/text.onnx"
 ONNX_PRECISION = "onnx/precision.json"
 CALIBRATION = "calibration.json"
+_UNFINISHED = ".unfinished"
+"""The mark of a folder that is being written, or was when its writer was killed."""
 
 _Config = TypeVar("_Config", bound=Section)
 
@@ -76,8 +78,10 @@ def read_folder(path: Path) -> ModelFolder:
 
 
 def check_target(path: Path) -> None:
-    """Only another model folder may be written over: ModelFolderError where `path` is anything else that is there."""
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+    """Only another model folder, or the beginning of one, may be written over. Raises ModelFolderError where `path` is
+    anything else that is there.
+    """
+    if not path.exists() or (path / _UNFINISHED).is_file() or (path.is_dir() and not any(path.iterdir())):
         return
     try:
         own = json.loads((path / CONFIG).read_bytes())["model_type"] == "parallax"
@@ -105,6 +109,7 @@ def write_folder(
     """
     check_target(path)
     path.mkdir(parents=True, exist_ok=True)
+    write_atomic(path / _UNFINISHED, b"")
     for stale in (CONFIG, ONNX_IMAGE, ONNX_TEXT, ONNX_PRECISION, CALIBRATION):
         (path / stale).unlink(missing_ok=True)
     write_tensors(path / WEIGHTS, weights)
@@ -112,6 +117,7 @@ def write_folder(
     write_atomic(path / PREPROCESS, f"{preprocess.model_dump_json(indent=2)}\n".encode())
     write_atomic(path / "README.md", card.encode())
     write_atomic(path / CONFIG, f"{config.model_dump_json(indent=2)}\n".encode())
+    (path / _UNFINISHED).unlink()
     return read_folder(path)
 
 

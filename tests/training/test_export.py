@@ -39,7 +39,7 @@ def test_a_run_of_its_own_has_no_halfway(recipe, tmp_path, capsys):
     assert "run started from no model" in capsys.readouterr().err
 
 
-def test_nothing_but_a_model_is_written_over(recipe, tmp_path, capsys):
+def test_nothing_but_a_model_is_written_over(recipe, tmp_path, capsys, monkeypatch):
     """Least of all the run itself, whose config.json and tokenizer.json have the names of a model's."""
     run, model = tmp_path / "run", tmp_path / "model"
     Run(read_config(recipe, ["steps=1"]), run).train()
@@ -49,6 +49,17 @@ def test_nothing_but_a_model_is_written_over(recipe, tmp_path, capsys):
     assert (run / "config.json").read_bytes() == before
     first = export_run(run, model)
     assert export_run(run, model).fingerprint == first.fingerprint, "a model may be"
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("model.folder.write_tensors", die)
+        with pytest.raises(KeyboardInterrupt):
+            export_run(run, model)
+    assert not (model / "config.json").exists()
+    assert export_run(run, model).fingerprint == first.fingerprint, "so may one whose writer was killed"
+    assert not [path.name for path in model.iterdir() if path.name.startswith(".")]
 
 
 @pytest.mark.parametrize(

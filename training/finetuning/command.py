@@ -107,7 +107,7 @@ def run(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
 
 
 def _begin(arguments: argparse.Namespace) -> None:
-    """Note in a new folder what it is for; of one that is there, see that it is for the same."""
+    """Note in a new folder what it is for; of one in which a run has begun, see that it is for the same."""
     from model.durable import write_atomic
 
     out: Path = arguments.out
@@ -118,13 +118,13 @@ def _begin(arguments: argparse.Namespace) -> None:
     }
     if (out / _BEGUN).is_file():
         begun = json.loads((out / _BEGUN).read_bytes())
-        if begun != asked:
+        own = arguments.pictures.resolve().is_relative_to(out.resolve())
+        if own or (begun != asked and (out / RUN).exists()):
             raise OtherFolderError(
                 f"{out} is the folder of another fine-tune ({out / _BEGUN}: {begun}), and this one is {asked}: name "
                 "another folder by --out"
             )
-        return
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+    elif out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise OtherFolderError(f"{out} is there and no folder of a fine-tune; it stays as it is: name another by --out")
     out.mkdir(parents=True, exist_ok=True)
     write_atomic(out / _BEGUN, f"{json.dumps(asked, indent=2)}\n".encode())

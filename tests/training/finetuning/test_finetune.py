@@ -102,7 +102,12 @@ def test_a_fine_tune_goes_on_with_nothing_but_itself(recipe, tmp_path, monkeypat
 
     with monkeypatch.context() as patched:
         patched.setattr("training.finetuning.command.configure", die)
-        assert main(command) == 1
+        assert main([*command, "--held-out", "0.4"]) == 1
+        assert main(["finetune", str(model), str(tmp_path / "out" / "pictures" / "train"), *command[3:]]) == 1
+        assert "is the folder of another fine-tune" in capsys.readouterr().err
+        patched.undo()
+        patched.setattr("training.finetuning.command._export", die)
+        assert main(command) == 1, "before a run has begun, what was asked may be put right"
     capsys.readouterr()
     assert main([*command, "--held-out", "0.3"]) == 1
     assert "is the folder of another fine-tune" in capsys.readouterr().err
