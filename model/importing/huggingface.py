@@ -149,8 +149,9 @@ def _clip(
     if stated == LEGACY_EOS and end != text.integer("vocab_size") - 1:
         raise ForeignCheckpointError(
             f"The text tower's eos_token_id is {stated}, with which transformers looks for the highest token of a "
-            f"text; the tokenizer ends texts with {end}, which is not the highest there is. If {end} is what the model "
-            "was trained to look for, write that into its config as eos_token_id."
+            f"text, whatever it is; the tokenizer ends texts with {end}, which is not the highest there is. Parallax "
+            f"looks for the end of a text. If that is what the model was trained with, and {end} is not {LEGACY_EOS}, "
+            f"write {end} into its config as eos_token_id."
         )
     if stated not in {LEGACY_EOS, end}:
         raise ForeignCheckpointError(

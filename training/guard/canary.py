@@ -1,6 +1,7 @@
 """Forgetting: a model that is trained on loses what it could do (58 % → 0.1 % in one epoch, open_clip #1076)."""
 
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,10 +22,12 @@ class Canary:
     """Measures the averaged weights before the first step and after every n-th, and ends a run that forgets.
 
     The figure is the mean of R@1, R@5 and R@10, label → picture. A fine-tune is held against where it began, a new
-    model against its best. While it is trained on smaller pictures, what was measured on large ones is no measure: it
-    does worse there for a time without forgetting anything. It has forgotten when it has lost the share
-    `guard.forgotten` of that, by more than chance would have it, `guard.patience` times in a row. A checkpoint counts
-    as good when a canary has found it so, at its step or after.
+    model against its best. It has forgotten when it has lost the share `guard.forgotten` of that, by more than chance
+    would have it, `guard.patience` times in a row. A checkpoint counts as good when a canary has found it so, at its
+    step or after.
+
+    While a model is trained on smaller pictures it does worse on large ones without forgetting anything, so nothing is
+    held against a figure of these.
     """
 
     def __init__(self, config: GuardSection) -> None:
@@ -36,6 +39,11 @@ class Canary:
 
     def start(self, run: Run) -> None:
         """The first canary; a run that is resumed stands where it stood."""
+        if self._of_large(run) and run.feed.size(run.config.steps - 1) != run.config.model.preprocess.size:
+            print(
+                "No canary is measured: every step is on smaller pictures (data.early_steps is not below steps)",
+                file=sys.stderr,
+            )
         if self._config.canary is not None:
             self._data = Validation(run.config, {run.config.model.preprocess.size}, self._config.canary)
         if run.step == 0:
@@ -57,7 +65,8 @@ class Canary:
             record |= {f"canary_before_{name}": value for name, value in self._before.items()}
             self._before = {}
         every = self._config.canary_every or run.config.validate_every
-        if (run.step % every and run.step != run.config.steps) or self._measured_large(run):
+        small = run.trained_size != run.config.model.preprocess.size
+        if (run.step % every and run.step != run.config.steps) or (small and self._of_large(run)):
             return
         validated = self._data is None and "validation_R@1" in record  # the same pictures, just now
         measured = _named(record, "validation") if validated else self._measure(run)
@@ -67,10 +76,9 @@ class Canary:
         if run.ranks.any(self._fallen >= self._config.patience):
             self._stop(run, measured)
 
-    def _measured_large(self, run: Run) -> bool:
-        """Whether the step was on smaller pictures than those that the reference was measured on."""
-        of_full_size = self._data is not None or isinstance(run.config.model, StartSection)
-        return of_full_size and run.trained_size != run.config.model.preprocess.size
+    def _of_large(self, run: Run) -> bool:
+        """Whether what the model is held against is measured on pictures of its full size."""
+        return self._config.canary is not None or isinstance(run.config.model, StartSection)
 
     def _measure(self, run: Run) -> dict[str, float]:
         if self._data is None:

@@ -157,7 +157,7 @@ def test_an_end_token_that_is_not_the_highest_is_not_guessed(tmp_path):
     path = tmp_path / "there" / "config.json"
     text = json.loads(path.read_text())["text_config"]
     edit(path, text_config=text | {"vocab_size": text["vocab_size"] + 1})
-    with pytest.raises(ForeignCheckpointError, match="write that into its config as eos_token_id"):
+    with pytest.raises(ForeignCheckpointError, match="into its config as eos_token_id"):
         imported(tmp_path)
 
 
