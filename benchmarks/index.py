@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -35,6 +36,10 @@ FOLDER = Path("runs/bench/index")
 CHILD = Path(__file__).parent / "peers" / "nearest.py"
 PEERS = ("faiss_hnsw32", "hnswlib", "usearch")
 OURS = "parallax"
+GRAPH = 32
+"""Neighbours of a node, in the terms of FAISS and of hnswlib, whose M it is; usearch calls it connectivity."""
+WIDTH = 100
+"""Of the search that finds a new node's neighbours: efConstruction, ef_construction, expansion_add."""
 DIM = 512
 QUERIES = 200
 NEAREST = 10
@@ -53,7 +58,7 @@ class Side:
         self.name = name
         python = sys.executable if name == OURS else interpreter("index")
         environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
-        command = [str(python), str(CHILD), name, str(folder)]
+        command = [str(python), str(CHILD), name, str(folder), str(GRAPH), str(WIDTH)]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
@@ -115,11 +120,13 @@ def make_data(kind: str, size: int, folder: Path) -> None:
 
 def built(name: str, folder: Path, deadline: float) -> float | None:
     """Seconds that building and saving took, now or in an earlier run; None if there is no time for it."""
-    note = folder / f"{name}.built.json"
+    note = folder / f"{name}.{'' if name == OURS else f'{GRAPH}-{WIDTH}.'}built.json"  # another graph is another build
     if not note.exists():
         if time.monotonic() > deadline:
             return None
         print(f"building {name} in {folder}", file=sys.stderr, flush=True)
+        shutil.rmtree(folder / name, ignore_errors=True)  # of other parameters, or half of one
+        (folder / name).unlink(missing_ok=True)
         began = time.monotonic()
         with Side(name, folder):
             pass

@@ -19,10 +19,9 @@ from typing import Any
 import numpy as np
 
 NEAREST = 10
-GRAPH = 32
-"""Neighbours of a node, in the terms of FAISS and of hnswlib, whose M it is; usearch calls it connectivity."""
-WIDTH = 100
-"""Of the search that finds a new node's neighbours: efConstruction, ef_construction, expansion_add."""
+
+GRAPH, WIDTH = (int(argument) for argument in sys.argv[3:5])
+"""Neighbours of a node of a graph, and the width of the search that finds them."""
 
 Search = Callable[[Any, int], Any]
 """A query (dim,) and an effort → numbers of the nearest."""
