@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 
 NEAREST = 10
-
 GRAPH, WIDTH = (int(argument) for argument in sys.argv[3:5])
 """Neighbours of a node of a graph, and the width of the search that finds them."""
 
