@@ -155,7 +155,7 @@ def test_a_gentle_fine_tune_is_not_stopped(recipe, tmp_path):
     assert records[-1]["canary_R@10"] >= known - 0.1
 
 
-def test_small_pictures_are_not_held_against_large_ones(recipe, tmp_path):
+def test_small_pictures_are_not_held_against_large_ones(recipe, tmp_path, capsys):
     """A fine-tune that begins on small pictures: its reference is what the model can do on those that it knows."""
     model = trained(recipe, tmp_path)
     known = read_log(tmp_path / "run")[-1]["validation_R@10"]
@@ -165,6 +165,10 @@ def test_small_pictures_are_not_held_against_large_ones(recipe, tmp_path):
     records = read_log(tmp_path / "tuned")
     assert records[0]["canary_before_R@10"] == pytest.approx(known, abs=0.1)
     assert [record["step"] for record in records if "canary_R@1" in record] == [6, 7, 8]
+    assert "No canary is measured" not in capsys.readouterr().err
+    keys = ["steps=2", *keys[1:]]
+    assert main(["train", str(recipe), "--out", str(tmp_path / "short"), *settings(*keys)]) == 0
+    assert "No canary is measured: every step is on smaller pictures" in capsys.readouterr().err
     run = Run(read_config(recipe, ["data.early_size=12", "data.early_steps=5"]), tmp_path / "own")
     assert run.trained_size == 16
     assert run.validate()["R@10"] == pytest.approx(known, abs=0.1)
